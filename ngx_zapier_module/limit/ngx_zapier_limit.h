@@ -1,0 +1,137 @@
+
+/*
+ * Quota: named zones of scopes, claimed as a chain, all or nothing.
+ *
+ * A scope is a sliding window of N units per W, a mirrored view of what
+ * the upstream's headers say, and a gate that is closed until a time.
+ * Headers tighten the view within its window and never loosen it; an
+ * entry that still restrains somebody is never thrown away.
+ */
+
+
+#ifndef _NGX_ZAPIER_LIMIT_H_INCLUDED_
+#define _NGX_ZAPIER_LIMIT_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_zapier_shm.h>
+#include <ngx_zapier_ratelimit.h>
+
+
+#define NGX_ZAPIER_LIMIT_CHAIN    8
+#define NGX_ZAPIER_LIMIT_KEY_LEN  255
+
+
+/* a zone's configuration, read only after start */
+typedef struct {
+    ngx_str_t                  name;
+    uint32_t                   limit;      /* units, 0: only mirrored */
+    uint32_t                   window;     /* ms */
+    uint32_t                   cooldown;   /* ms, after a 429 that does not
+                                              say how long */
+    ngx_flag_t                 mirror;
+} ngx_zapier_limit_zone_t;
+
+
+typedef enum {
+    NGX_ZAPIER_LIMIT_PASSED = 0,
+    NGX_ZAPIER_LIMIT_REJECTED,
+    NGX_ZAPIER_LIMIT_UNKNOWN       /* no memory for the count */
+} ngx_zapier_limit_verdict_e;
+
+
+typedef struct {
+    ngx_zapier_limit_zone_t   *zone;
+    ngx_str_t                  key;
+    uint32_t                   units;
+    uint64_t                   charged;    /* private: when, 0: not */
+} ngx_zapier_limit_scope_t;
+
+
+/* what is told to callers, of the scope that binds */
+typedef struct {
+    ngx_zapier_limit_zone_t   *zone;       /* NULL: nothing is known */
+    int64_t                    limit;
+    int64_t                    remaining;
+    time_t                     reset;      /* epoch s, never in the past */
+    time_t                     retry_after; /* s, at least 1; 0: passed */
+} ngx_zapier_limit_view_t;
+
+
+typedef struct ngx_zapier_limit_claim_s  ngx_zapier_limit_claim_t;
+
+/* A claim on a chain of scopes.  Memory belongs to the caller. */
+struct ngx_zapier_limit_claim_s {
+    ngx_uint_t                 nscopes;    /* broad to narrow */
+    ngx_zapier_limit_scope_t   scopes[NGX_ZAPIER_LIMIT_CHAIN];
+    ngx_log_t                 *log;
+    void                     (*handler)(ngx_zapier_limit_claim_t *claim);
+    void                      *data;
+
+    ngx_zapier_limit_verdict_e verdict;
+    ngx_zapier_limit_view_t    view;
+};
+
+
+/* one per http block */
+typedef struct {
+    ngx_zapier_shm_t          *shm;
+
+    /* private */
+    ngx_zapier_shm_table_t     table;
+} ngx_zapier_limits_t;
+
+
+/* Adds the table to the zone; at configuration time. */
+ngx_int_t ngx_zapier_limits_init(ngx_conf_t *cf,
+    ngx_zapier_limits_t *limits);
+
+/*
+ * Is the chain known to be closed?  Charges nothing, waits for nothing;
+ * fills verdict and view.  For refusing early, before a body is read.
+ *
+ * NGX_OK (not known to be closed) or NGX_DECLINED.
+ */
+ngx_int_t ngx_zapier_limit_peek(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_claim_t *claim);
+
+/*
+ * Charges every scope of the chain or none.
+ *
+ * NGX_OK     done, claim->verdict and claim->view tell
+ * NGX_AGAIN  the handler will be called, never from here (not with counts
+ *            in shared memory)
+ */
+ngx_int_t ngx_zapier_limit_start(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_claim_t *claim);
+
+/* The handler will not be called; what was charged is returned. */
+void ngx_zapier_limit_cancel(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_claim_t *claim);
+
+/*
+ * The request never reached the upstream: gives the units back.  Does
+ * nothing for a claim that was refused, or the second time.
+ */
+void ngx_zapier_limit_return(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_claim_t *claim);
+
+/*
+ * The upstream was called times times more than was claimed (retries by
+ * proxy_next_upstream): charges that, even over the limit.
+ */
+void ngx_zapier_limit_charge(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_claim_t *claim, ngx_uint_t times);
+
+/*
+ * What an answer of the upstream says, to be given in the order of
+ * arrival.  A 429, or a 503 with Retry-After, closes the gate of every
+ * mirrored scope of the chain; claim->view is brought up to date.
+ */
+void ngx_zapier_limit_observe(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_claim_t *claim, ngx_uint_t status,
+    ngx_zapier_ratelimit_t *rl);
+
+
+#endif /* _NGX_ZAPIER_LIMIT_H_INCLUDED_ */

@@ -1,0 +1,156 @@
+
+/*
+ * A non-blocking Redis client.  nginx owns the sockets, the timers, the
+ * resolver and TLS; hiredis formats commands and parses replies (RESP2).
+ *
+ * Every worker has a few pipelined links to the server, connected at the
+ * first command.  A dead server costs one failed connect per backoff
+ * interval, not one per command.  Nothing here knows about tokens.
+ */
+
+
+#ifndef _NGX_ZAPIER_REDIS_H_INCLUDED_
+#define _NGX_ZAPIER_REDIS_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+
+
+typedef struct ngx_zapier_redis_s        ngx_zapier_redis_t;
+typedef struct ngx_zapier_redis_cmd_s    ngx_zapier_redis_cmd_t;
+typedef struct ngx_zapier_redis_reply_s  ngx_zapier_redis_reply_t;
+typedef struct ngx_zapier_redis_watch_s  ngx_zapier_redis_watch_t;
+typedef struct ngx_zapier_redis_slot_s   ngx_zapier_redis_slot_t;
+
+
+/* what zapier_redis and zapier_redis_ssl_* say */
+typedef struct {
+    ngx_str_t                  url;        /* as written */
+    ngx_msec_t                 timeout;    /* for one command, ms */
+    ngx_uint_t                 connections; /* links per worker */
+    ngx_str_t                  user;
+    ngx_str_t                  password_file;  /* full name or empty */
+
+    ngx_flag_t                 ssl_verify;
+    ngx_str_t                  ssl_name;   /* empty: the host of the URL */
+    ngx_str_t                  ssl_trusted_certificate;
+    ngx_str_t                  ssl_certificate;
+    ngx_str_t                  ssl_certificate_key;
+
+    ngx_resolver_t            *resolver;   /* NULL: names are resolved once,
+                                              when nginx starts */
+    ngx_msec_t                 resolver_timeout;
+} ngx_zapier_redis_conf_t;
+
+
+typedef enum {
+    NGX_ZAPIER_REDIS_NIL = 0,
+    NGX_ZAPIER_REDIS_INTEGER,
+    NGX_ZAPIER_REDIS_STRING,
+    NGX_ZAPIER_REDIS_STATUS,
+    NGX_ZAPIER_REDIS_ERROR,
+    NGX_ZAPIER_REDIS_ARRAY
+} ngx_zapier_redis_type_e;
+
+
+struct ngx_zapier_redis_reply_s {
+    ngx_zapier_redis_type_e    type;
+    int64_t                    integer;
+    ngx_str_t                  str;        /* STRING, STATUS and ERROR */
+    ngx_uint_t                 nelts;
+    ngx_zapier_redis_reply_t **elts;
+};
+
+
+/* A command under way.  Memory and handler belong to the caller. */
+struct ngx_zapier_redis_cmd_s {
+    void                     (*handler)(ngx_zapier_redis_cmd_t *cmd);
+    void                      *data;
+
+    /*
+     * For the handler: NGX_OK, reply is set (it may be an ERROR reply) and
+     * lives until the handler returns; NGX_ERROR, there was no answer (no
+     * link, timeout, the link broke, a reply beyond the caps): whether the
+     * command took effect is unknown.  A reply that says the server cannot
+     * serve (LOADING, MASTERDOWN, READONLY, CLUSTERDOWN, TRYAGAIN, NOAUTH)
+     * is NGX_ERROR too, and the link is made anew.
+     */
+    ngx_int_t                  status;
+    ngx_zapier_redis_reply_t  *reply;
+    ngx_msec_t                 time;       /* ms from start to handler */
+
+    /* private */
+    ngx_zapier_redis_slot_t   *slot;
+    ngx_msec_t                 started;
+};
+
+
+/*
+ * Reads the configuration (URL, files, TLS context, first addresses).
+ * Errors are logged as [emerg] with file and line.  NULL: failed.
+ * Everything is allocated from cf->pool.
+ */
+ngx_zapier_redis_t *ngx_zapier_redis_create(ngx_conf_t *cf,
+    ngx_zapier_redis_conf_t *conf);
+
+/*
+ * Sends a command of argc binary-safe arguments, which are copied.
+ *
+ * NGX_AGAIN  the handler will be called exactly once, never from here,
+ *            within conf->timeout
+ * NGX_ERROR  the server is known to be unreachable now, or too many
+ *            commands wait, or no memory: the handler will not be called
+ */
+ngx_int_t ngx_zapier_redis_start(ngx_zapier_redis_t *redis,
+    ngx_zapier_redis_cmd_t *cmd, ngx_uint_t argc, ngx_str_t *argv);
+
+/* The handler will not be called.  Safe at any time, also after it was. */
+void ngx_zapier_redis_cancel(ngx_zapier_redis_cmd_t *cmd);
+
+
+/*
+ * A watch: one more link that reports writes to keys of a prefix by
+ * server-assisted client tracking (CLIENT TRACKING ON REDIRECT self BCAST
+ * PREFIX, RESP2), and proves several times a second that it still would.
+ */
+struct ngx_zapier_redis_watch_s {
+    ngx_str_t                  prefix;     /* of the keys */
+    ngx_msec_t                 interval;   /* between proofs of life, ms */
+    void                      *data;
+
+    /* reports are complete from now on; called at each (re)connect */
+    void                     (*up)(ngx_zapier_redis_watch_t *watch);
+
+    /* key was written or deleted; NULL: anything may have been */
+    void                     (*change)(ngx_zapier_redis_watch_t *watch,
+                                       ngx_str_t *key);
+
+    /*
+     * every change made before sent (ngx_zapier_clock() ms) has been
+     * reported
+     */
+    void                     (*alive)(ngx_zapier_redis_watch_t *watch,
+                                      uint64_t sent);
+
+    /* the link is lost and will be made anew; may be called repeatedly */
+    void                     (*down)(ngx_zapier_redis_watch_t *watch);
+
+    /* private */
+    void                      *link;
+};
+
+
+/*
+ * Starts watching; the link is kept up with backoff until stopped.
+ * NGX_OK or NGX_ERROR (no memory).  No handler is called from here.
+ */
+ngx_int_t ngx_zapier_redis_watch_start(ngx_zapier_redis_t *redis,
+    ngx_zapier_redis_watch_t *watch);
+
+/* Closes the link.  No handler is called from here or later. */
+void ngx_zapier_redis_watch_stop(ngx_zapier_redis_watch_t *watch);
+
+
+#endif /* _NGX_ZAPIER_REDIS_H_INCLUDED_ */

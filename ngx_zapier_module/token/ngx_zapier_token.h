@@ -1,0 +1,115 @@
+
+/*
+ * Tenants' access tokens: records in Redis, cached in shared memory.
+ *
+ * A cached record is used without asking Redis while it is younger than
+ * the cache time and the watch proves that nothing has changed, or for one
+ * second otherwise.  When Redis cannot be asked, it is used until the
+ * token expires.  Concurrent requests for one tenant share one read.
+ */
+
+
+#ifndef _NGX_ZAPIER_TOKEN_H_INCLUDED_
+#define _NGX_ZAPIER_TOKEN_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_zapier_shm.h>
+#include <ngx_zapier_redis.h>
+
+
+/* longest access token and scope list that are accepted, bytes */
+#define NGX_ZAPIER_TOKEN_LEN        2048
+#define NGX_ZAPIER_TOKEN_SCOPE_LEN  1024
+
+
+typedef enum {
+    NGX_ZAPIER_TOKEN_NONE = 0,  /* no token was got */
+    NGX_ZAPIER_TOKEN_HIT,       /* from shared memory */
+    NGX_ZAPIER_TOKEN_MISS,      /* read from Redis for this request */
+    NGX_ZAPIER_TOKEN_STALE      /* cached, Redis could not be asked */
+} ngx_zapier_token_source_e;
+
+
+typedef enum {
+    NGX_ZAPIER_TOKEN_OK = 0,
+    NGX_ZAPIER_TOKEN_MISSING,      /* no record, or no token in it */
+    NGX_ZAPIER_TOKEN_EXPIRED,
+    NGX_ZAPIER_TOKEN_UNAVAILABLE,  /* Redis cannot be asked */
+    NGX_ZAPIER_TOKEN_INVALID       /* the record cannot be understood */
+} ngx_zapier_token_result_e;
+
+
+/* one per http block: configuration and this worker's state */
+typedef struct {
+    ngx_zapier_redis_t         *redis;
+    ngx_zapier_shm_t           *shm;
+    ngx_str_t                   prefix;         /* of Redis keys */
+    ngx_msec_t                  redis_timeout;  /* of one command */
+    ngx_msec_t                  cache;          /* zapier_token_cache */
+    ngx_msec_t                  missing_cache;
+
+    /* private */
+    ngx_zapier_shm_table_t      table;
+    void                       *worker;
+} ngx_zapier_tokens_t;
+
+
+typedef struct ngx_zapier_token_op_s  ngx_zapier_token_op_t;
+
+/* A look-up.  Memory belongs to the caller. */
+struct ngx_zapier_token_op_s {
+    ngx_str_t                   tenant;     /* checked before */
+    ngx_pool_t                 *pool;       /* for the results */
+    ngx_log_t                  *log;
+    void                      (*handler)(ngx_zapier_token_op_t *op);
+    void                       *data;
+
+    ngx_zapier_token_result_e   result;
+    ngx_zapier_token_source_e   source;
+    ngx_str_t                   authorization;  /* "Bearer ..." from pool,
+                                                   zeroed with the pool */
+    time_t                      expires;    /* epoch s, 0: never */
+    ngx_str_t                   scope;      /* space separated, from pool;
+                                               data NULL: not recorded */
+    ngx_int_t                   redis_time; /* ms waited for Redis, -1: not
+                                               asked */
+
+    /* private */
+    ngx_zapier_tokens_t        *tokens;
+    ngx_queue_t                 queue;
+    void                       *flight;
+    ngx_event_t                 event;
+};
+
+
+/* Adds the table to the zone; at configuration time. */
+ngx_int_t ngx_zapier_tokens_init(ngx_conf_t *cf, ngx_zapier_tokens_t *tokens);
+
+/* Starts and ends the watch; in a worker. */
+ngx_int_t ngx_zapier_tokens_init_worker(ngx_zapier_tokens_t *tokens,
+    ngx_cycle_t *cycle);
+void ngx_zapier_tokens_exit_worker(ngx_zapier_tokens_t *tokens);
+
+/*
+ * Looks a token up.
+ *
+ * NGX_OK     done, op->result tells
+ * NGX_AGAIN  the handler will be called, never from here
+ * NGX_ERROR  no memory
+ */
+ngx_int_t ngx_zapier_token_start(ngx_zapier_tokens_t *tokens,
+    ngx_zapier_token_op_t *op);
+
+/* The handler will not be called.  Safe at any time. */
+void ngx_zapier_token_cancel(ngx_zapier_token_op_t *op);
+
+/*
+ * NGX_OK if scope (space separated, RFC 6749 3.3) holds name, or if the
+ * record has none to check; NGX_DECLINED otherwise.
+ */
+ngx_int_t ngx_zapier_token_has_scope(ngx_str_t *scope, ngx_str_t *name);
+
+
+#endif /* _NGX_ZAPIER_TOKEN_H_INCLUDED_ */
