@@ -1,0 +1,618 @@
+
+/*
+ * The body of a run: read by nginx, scanned by a request body filter while
+ * it comes in, spooled to disk or kept in memory as nginx decides.
+ *
+ * The filter inserts what the envelope asks for, so the stored body is
+ * never read back.  nginx resends only whole buffers and files when it
+ * retries (ngx_http_upstream_reinit() sets pos to start and file_pos to 0),
+ * hence start == pos in all memory buffers and no file is used in part.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include <ngx_http_zapier_module.h>
+
+
+static ngx_int_t ngx_http_zapier_media_type(ngx_http_request_t *r);
+static ngx_int_t ngx_http_zapier_body_init(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
+static ngx_int_t ngx_http_zapier_body_default(ngx_http_request_t *r,
+    ngx_http_complex_value_t *cv, ngx_str_t *text);
+static void ngx_http_zapier_body_handler(ngx_http_request_t *r);
+static ngx_int_t ngx_http_zapier_body_finish(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
+static ngx_int_t ngx_http_zapier_body_wrap(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx, ngx_str_t *before, ngx_str_t *after);
+static ngx_int_t ngx_http_zapier_body_filter(ngx_http_request_t *r,
+    ngx_chain_t *in);
+static ngx_int_t ngx_http_zapier_body_scan(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx, ngx_buf_t *b, ngx_chain_t ***ll);
+static ngx_int_t ngx_http_zapier_body_rescan(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
+static ngx_buf_t *ngx_http_zapier_body_collect(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
+static ngx_chain_t *ngx_http_zapier_body_link(ngx_pool_t *pool, u_char *pos,
+    u_char *last);
+
+
+static ngx_http_request_body_filter_pt  ngx_http_next_request_body_filter;
+
+
+ngx_int_t
+ngx_http_zapier_body_check(ngx_http_request_t *r,
+    ngx_http_zapier_fault_t *fault)
+{
+    ngx_http_zapier_loc_conf_t  *zlcf;
+
+    ngx_memzero(fault, sizeof(ngx_http_zapier_fault_t));
+    fault->offset = -1;
+
+    if (ngx_http_zapier_media_type(r) != NGX_OK) {
+        ngx_str_set(&fault->code, "unsupported_media_type");
+        ngx_str_set(&fault->detail, "The body must be plain JSON, sent as "
+                                    "application/json.");
+
+        return NGX_HTTP_UNSUPPORTED_MEDIA_TYPE;
+    }
+
+    zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
+
+    if (r->headers_in.content_length_n > (off_t) zlcf->body_max) {
+        ngx_str_set(&fault->code, "body_too_large");
+        ngx_str_set(&fault->detail, "The body is larger than this gateway "
+                                    "takes.");
+
+        return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
+    }
+
+    return NGX_OK;
+}
+
+
+/* one Content-Type at most, of JSON, and no Content-Encoding */
+
+static ngx_int_t
+ngx_http_zapier_media_type(ngx_http_request_t *r)
+{
+    u_char           *p, *last;
+    size_t            len;
+    ngx_str_t        *type;
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    type = NULL;
+
+    part = &r->headers_in.headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                break;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        if (h[i].key.len == sizeof("Content-Type") - 1
+            && ngx_strncasecmp(h[i].key.data, (u_char *) "Content-Type",
+                               sizeof("Content-Type") - 1)
+               == 0)
+        {
+            if (type != NULL) {
+                return NGX_DECLINED;
+            }
+
+            type = &h[i].value;
+            continue;
+        }
+
+        if (h[i].key.len == sizeof("Content-Encoding") - 1
+            && ngx_strncasecmp(h[i].key.data, (u_char *) "Content-Encoding",
+                               sizeof("Content-Encoding") - 1)
+               == 0
+            && (h[i].value.len != sizeof("identity") - 1
+                || ngx_strncasecmp(h[i].value.data, (u_char *) "identity",
+                                   sizeof("identity") - 1)
+                   != 0))
+        {
+            return NGX_DECLINED;
+        }
+    }
+
+    if (type == NULL || type->len == 0) {
+        return NGX_OK;
+    }
+
+    p = type->data;
+    last = p + type->len;
+
+    while (p < last && *p != ';' && *p != ' ' && *p != '\t') {
+        p++;
+    }
+
+    len = p - type->data;
+
+    if (len == sizeof("application/json") - 1
+        && ngx_strncasecmp(type->data, (u_char *) "application/json", len)
+           == 0)
+    {
+        return NGX_OK;
+    }
+
+    if (len > sizeof("+json") - 1
+        && ngx_strncasecmp(p - (sizeof("+json") - 1), (u_char *) "+json",
+                           sizeof("+json") - 1)
+           == 0)
+    {
+        return NGX_OK;
+    }
+
+    return NGX_DECLINED;
+}
+
+
+ngx_int_t
+ngx_http_zapier_body_read(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    if (ngx_http_zapier_body_init(r, ctx) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (r->request_body != NULL) {
+
+        /* another module has read it */
+
+        if (ngx_http_zapier_body_rescan(r, ctx) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        return NGX_OK;
+    }
+
+    ctx->state = NGX_HTTP_ZAPIER_BODY;
+    ctx->reading = 1;
+
+    rc = ngx_http_read_client_request_body(r, ngx_http_zapier_body_handler);
+
+    if (rc >= NGX_HTTP_SPECIAL_RESPONSE) {
+        return rc;
+    }
+
+    ctx->reading = 0;
+
+    if (!ctx->body_done) {
+        ngx_http_finalize_request(r, NGX_DONE);
+        return NGX_DONE;
+    }
+
+    /* read at once: the phases go on without another round */
+
+    r->main->count--;
+
+    return (ctx->body_rc == NGX_ERROR) ? NGX_HTTP_INTERNAL_SERVER_ERROR
+                                       : NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_zapier_body_init(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_str_t                    action, authentication;
+    ngx_http_zapier_loc_conf_t  *zlcf;
+
+    zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
+
+    if (ngx_http_zapier_body_default(r, zlcf->action, &action) != NGX_OK
+        || ngx_http_zapier_body_default(r, zlcf->authentication,
+                                        &authentication)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ctx->body_rc = NGX_OK;
+    ctx->received = 0;
+    ctx->body_length = 0;
+
+    ctx->envelope = ngx_zapier_envelope_create(r->pool, &action,
+                                               &authentication);
+
+    return (ctx->envelope == NULL) ? NGX_ERROR : NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_zapier_body_default(ngx_http_request_t *r,
+    ngx_http_complex_value_t *cv, ngx_str_t *text)
+{
+    ngx_str_t  value;
+
+    ngx_str_null(text);
+
+    if (cv == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_complex_value(r, cv, &value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (value.len == 0) {
+        return NGX_OK;
+    }
+
+    text->len = ngx_zapier_json_quote(NULL, value.data, value.len);
+
+    text->data = ngx_pnalloc(r->pool, text->len);
+    if (text->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_zapier_json_quote(text->data, value.data, value.len);
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_zapier_body_handler(ngx_http_request_t *r)
+{
+    ngx_http_zapier_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_zapier_module);
+
+    ctx->body_done = 1;
+    ctx->state = NGX_HTTP_ZAPIER_TOKEN;
+
+    if (ngx_http_zapier_body_finish(r, ctx) != NGX_OK) {
+        ctx->body_rc = NGX_ERROR;
+    }
+
+    if (ctx->reading) {
+        return;
+    }
+
+    if (ctx->body_rc == NGX_ERROR) {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    r->write_event_handler = ngx_http_core_run_phases;
+
+    ngx_http_core_run_phases(r);
+}
+
+
+static ngx_int_t
+ngx_http_zapier_body_finish(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_str_t  before, after;
+
+    if (ctx->body_too_large || ctx->body_rc == NGX_ERROR) {
+        return (ctx->body_rc == NGX_ERROR) ? NGX_ERROR : NGX_OK;
+    }
+
+    if (ctx->body_rc == NGX_DECLINED) {
+        return NGX_OK;
+    }
+
+    ctx->body_rc = ngx_zapier_envelope_finish(ctx->envelope, &before, &after);
+
+    if (ctx->body_rc != NGX_OK) {
+        return (ctx->body_rc == NGX_ERROR) ? NGX_ERROR : NGX_OK;
+    }
+
+    if (ngx_http_zapier_body_wrap(r, ctx, &before, &after) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_zapier_set_body_headers(r, ctx->body_length);
+}
+
+
+static ngx_int_t
+ngx_http_zapier_body_wrap(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
+    ngx_str_t *before, ngx_str_t *after)
+{
+    ngx_chain_t              *cl, **ll;
+    ngx_http_request_body_t  *rb;
+
+    rb = r->request_body;
+
+    if (before->len != 0) {
+        cl = ngx_http_zapier_body_link(r->pool, before->data,
+                                       before->data + before->len);
+        if (cl == NULL) {
+            return NGX_ERROR;
+        }
+
+        cl->next = rb->bufs;
+        rb->bufs = cl;
+    }
+
+    for (ll = &rb->bufs; *ll; ll = &(*ll)->next) {
+        (*ll)->buf->last_buf = 0;
+    }
+
+    if (after->len != 0) {
+        *ll = ngx_http_zapier_body_link(r->pool, after->data,
+                                        after->data + after->len);
+        if (*ll == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    ctx->body_length += before->len + after->len;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_zapier_body_filter_init(ngx_conf_t *cf)
+{
+    ngx_http_next_request_body_filter = ngx_http_top_request_body_filter;
+    ngx_http_top_request_body_filter = ngx_http_zapier_body_filter;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_zapier_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    ngx_buf_t              *b;
+    ngx_chain_t            *cl, *out, **ll;
+    ngx_http_zapier_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_zapier_module);
+
+    if (in == NULL || ctx == NULL || ctx->state != NGX_HTTP_ZAPIER_BODY) {
+        return ngx_http_next_request_body_filter(r, in);
+    }
+
+    out = NULL;
+    ll = &out;
+
+    for (cl = in; cl; cl = cl->next) {
+        b = cl->buf;
+
+        if (ngx_http_zapier_body_scan(r, ctx, b, &ll) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        if (ctx->body_rc != NGX_OK) {
+
+            /*
+             * the rest is read, so that the answer reaches the caller, but
+             * not stored; only the mark of the end goes on
+             */
+
+            b->pos = b->last;
+
+            if (!b->last_buf) {
+                continue;
+            }
+        }
+
+        *ll = ngx_alloc_chain_link(r->pool);
+        if (*ll == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        (*ll)->buf = b;
+        (*ll)->next = NULL;
+        ll = &(*ll)->next;
+    }
+
+    return ngx_http_next_request_body_filter(r, out);
+}
+
+
+/*
+ * Feeds one buffer to the envelope.  What precedes an insertion, and the
+ * insertion, are linked to *ll; b is left with the rest.
+ */
+
+static ngx_int_t
+ngx_http_zapier_body_scan(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
+    ngx_buf_t *b, ngx_chain_t ***ll)
+{
+    u_char                      *pos;
+    ngx_int_t                    rc;
+    ngx_str_t                    insert;
+    ngx_chain_t                 *cl;
+    ngx_http_zapier_loc_conf_t  *zlcf;
+
+    if (ctx->body_rc != NGX_OK) {
+        return NGX_OK;
+    }
+
+    zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
+
+    ctx->received += b->last - b->pos;
+
+    if (ctx->received > (off_t) zlcf->body_max) {
+        ctx->body_too_large = 1;
+        ctx->body_rc = NGX_DECLINED;
+        return NGX_OK;
+    }
+
+    pos = b->pos;
+
+    for ( ;; ) {
+        rc = ngx_zapier_envelope_feed(ctx->envelope, &pos, b->last, &insert);
+
+        if (rc != NGX_AGAIN) {
+            break;
+        }
+
+        if (pos != b->pos) {
+            cl = ngx_http_zapier_body_link(r->pool, b->pos, pos);
+            if (cl == NULL) {
+                return NGX_ERROR;
+            }
+
+            **ll = cl;
+            *ll = &cl->next;
+
+            ctx->body_length += pos - b->pos;
+
+            /* a retry would start from there */
+
+            b->start = pos;
+            b->pos = pos;
+        }
+
+        cl = ngx_http_zapier_body_link(r->pool, insert.data,
+                                       insert.data + insert.len);
+        if (cl == NULL) {
+            return NGX_ERROR;
+        }
+
+        **ll = cl;
+        *ll = &cl->next;
+
+        ctx->body_length += insert.len;
+    }
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
+    }
+
+    ctx->body_rc = rc;
+    ctx->body_length += b->last - b->pos;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_zapier_body_rescan(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_buf_t    *b;
+    ngx_chain_t  *out, **ll;
+
+    out = NULL;
+    ll = &out;
+
+    ctx->body_done = 1;
+
+    b = ngx_http_zapier_body_collect(r, ctx);
+    if (b == NULL) {
+        return ctx->body_too_large ? NGX_OK : NGX_ERROR;
+    }
+
+    if (ngx_http_zapier_body_scan(r, ctx, b, &ll) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    *ll = ngx_http_zapier_body_link(r->pool, b->pos, b->last);
+    if (*ll == NULL) {
+        return NGX_ERROR;
+    }
+
+    /* the file, if there is one, is closed with the pool */
+
+    r->request_body->bufs = out;
+    r->request_body->temp_file = NULL;
+
+    return ngx_http_zapier_body_finish(r, ctx);
+}
+
+
+/*
+ * The only place where a body is read from a file: another module has read
+ * it before this one could look.
+ */
+
+static ngx_buf_t *
+ngx_http_zapier_body_collect(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
+{
+    off_t                        len;
+    ssize_t                      n;
+    ngx_buf_t                   *b, *buf;
+    ngx_chain_t                 *cl;
+    ngx_http_zapier_loc_conf_t  *zlcf;
+
+    zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
+
+    len = 0;
+
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+        len += ngx_buf_size(cl->buf);
+    }
+
+    if (len > (off_t) zlcf->body_max) {
+        ctx->body_too_large = 1;
+        ctx->body_rc = NGX_DECLINED;
+        return NULL;
+    }
+
+    b = ngx_create_temp_buf(r->pool, len + 1);
+    if (b == NULL) {
+        return NULL;
+    }
+
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+        buf = cl->buf;
+
+        if (!buf->in_file) {
+            b->last = ngx_cpymem(b->last, buf->pos, buf->last - buf->pos);
+            continue;
+        }
+
+        while (buf->file_pos < buf->file_last) {
+            n = ngx_read_file(buf->file, b->last,
+                              (size_t) (buf->file_last - buf->file_pos),
+                              buf->file_pos);
+            if (n <= 0) {
+                return NULL;
+            }
+
+            b->last += n;
+            buf->file_pos += n;
+        }
+    }
+
+    return b;
+}
+
+
+static ngx_chain_t *
+ngx_http_zapier_body_link(ngx_pool_t *pool, u_char *pos, u_char *last)
+{
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    b = ngx_calloc_buf(pool);
+    if (b == NULL) {
+        return NULL;
+    }
+
+    b->start = pos;
+    b->pos = pos;
+    b->last = last;
+    b->end = last;
+    b->temporary = 1;
+
+    cl = ngx_alloc_chain_link(pool);
+    if (cl == NULL) {
+        return NULL;
+    }
+
+    cl->buf = b;
+    cl->next = NULL;
+
+    return cl;
+}

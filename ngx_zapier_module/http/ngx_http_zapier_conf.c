@@ -1,0 +1,324 @@
+
+/*
+ * Configurations: made, merged, checked as a whole.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include <ngx_http_zapier_module.h>
+
+
+#define NGX_HTTP_ZAPIER_ZONE_SIZE  (16 * 1024 * 1024)
+#define NGX_HTTP_ZAPIER_BODY_MAX   (1024 * 1024)
+
+
+static ngx_int_t ngx_http_zapier_default_limit(ngx_conf_t *cf,
+    ngx_http_zapier_main_conf_t *zmcf);
+static ngx_int_t ngx_http_zapier_check_zones(ngx_conf_t *cf,
+    ngx_http_zapier_main_conf_t *zmcf);
+static ngx_int_t ngx_http_zapier_init_redis(ngx_conf_t *cf,
+    ngx_http_zapier_main_conf_t *zmcf);
+static ngx_int_t ngx_http_zapier_full_name(ngx_conf_t *cf, ngx_str_t *name);
+
+
+void *
+ngx_http_zapier_create_main_conf(ngx_conf_t *cf)
+{
+    ngx_http_zapier_main_conf_t  *zmcf;
+
+    zmcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_zapier_main_conf_t));
+    if (zmcf == NULL) {
+        return NULL;
+    }
+
+    /*
+     * set by ngx_pcalloc():
+     *
+     *     zmcf->zone_name = { 0, NULL };
+     *     zmcf->redis.url = { 0, NULL };
+     *     zmcf->used = 0;
+     *     zmcf->tokens = NULL;
+     */
+
+    zmcf->redis.ssl_verify = NGX_CONF_UNSET;
+    zmcf->token_cache = NGX_CONF_UNSET_MSEC;
+    zmcf->token_missing_cache = NGX_CONF_UNSET_MSEC;
+
+    if (ngx_array_init(&zmcf->zones, cf->pool, 4,
+                       sizeof(ngx_http_zapier_zone_t *))
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
+    /* its zone is looked up when all zapier_limit_zone are known */
+
+    zmcf->tenant_zone = ngx_array_create(cf->pool, 1,
+                                         sizeof(ngx_http_zapier_zone_t *));
+    if (zmcf->tenant_zone == NULL) {
+        return NULL;
+    }
+
+    return zmcf;
+}
+
+
+char *
+ngx_http_zapier_init_main_conf(ngx_conf_t *cf, void *conf)
+{
+    ngx_http_zapier_main_conf_t *zmcf = conf;
+
+    ngx_conf_init_value(zmcf->redis.ssl_verify, 1);
+    ngx_conf_init_msec_value(zmcf->token_cache, 60000);
+    ngx_conf_init_msec_value(zmcf->token_missing_cache, 2000);
+
+    if (zmcf->zone_name.data == NULL) {
+        ngx_str_set(&zmcf->zone_name, "zapier");
+        zmcf->zone_size = NGX_HTTP_ZAPIER_ZONE_SIZE;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+void *
+ngx_http_zapier_create_loc_conf(ngx_conf_t *cf)
+{
+    ngx_http_zapier_loc_conf_t  *zlcf;
+
+    zlcf = ngx_pcalloc(cf->pool, sizeof(ngx_http_zapier_loc_conf_t));
+    if (zlcf == NULL) {
+        return NULL;
+    }
+
+    zlcf->tenant = NGX_CONF_UNSET_PTR;
+    zlcf->body = NGX_CONF_UNSET_UINT;
+    zlcf->body_max = NGX_CONF_UNSET_SIZE;
+    zlcf->limits = NGX_CONF_UNSET_PTR;
+    zlcf->action = NGX_CONF_UNSET_PTR;
+    zlcf->authentication = NGX_CONF_UNSET_PTR;
+
+    return zlcf;
+}
+
+
+char *
+ngx_http_zapier_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_zapier_loc_conf_t *prev = parent;
+    ngx_http_zapier_loc_conf_t *conf = child;
+
+    ngx_uint_t                    own_action, own_authentication;
+    ngx_http_zapier_main_conf_t  *zmcf;
+
+    zmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_zapier_module);
+
+    own_action = (conf->action != NGX_CONF_UNSET_PTR);
+    own_authentication = (conf->authentication != NGX_CONF_UNSET_PTR);
+
+    ngx_conf_merge_ptr_value(conf->tenant, prev->tenant, NULL);
+    ngx_conf_merge_uint_value(conf->body, prev->body,
+                              NGX_HTTP_ZAPIER_BODY_OFF);
+    ngx_conf_merge_size_value(conf->body_max, prev->body_max,
+                              NGX_HTTP_ZAPIER_BODY_MAX);
+    ngx_conf_merge_ptr_value(conf->action, prev->action, NULL);
+    ngx_conf_merge_ptr_value(conf->authentication, prev->authentication,
+                             NULL);
+    ngx_conf_merge_str_value(conf->scope, prev->scope, "");
+    ngx_conf_merge_ptr_value(conf->limits, prev->limits, zmcf->tenant_zone);
+
+    if (own_action && conf->body != NGX_HTTP_ZAPIER_BODY_ACTION_RUN) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"zapier_action\" \"%V\" has no effect, it needs "
+                           "\"zapier_body action_run\" in the same location",
+                           &conf->action->value);
+        return NGX_CONF_ERROR;
+    }
+
+    if (own_authentication && conf->body != NGX_HTTP_ZAPIER_BODY_ACTION_RUN) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"zapier_authentication\" \"%V\" has no effect, "
+                           "it needs \"zapier_body action_run\" in the same "
+                           "location", &conf->authentication->value);
+        return NGX_CONF_ERROR;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+ngx_int_t
+ngx_http_zapier_conf_finish(ngx_conf_t *cf)
+{
+    ngx_zapier_shm_t             *shm;
+    ngx_http_zapier_main_conf_t  *zmcf;
+
+    zmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_zapier_module);
+
+    if (ngx_http_zapier_default_limit(cf, zmcf) != NGX_OK
+        || ngx_http_zapier_check_zones(cf, zmcf) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (!zmcf->used) {
+        return NGX_OK;
+    }
+
+    if (zmcf->redis.url.len == 0) {
+        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                      "\"zapier_tenant\" is used, but there is no "
+                      "\"zapier_redis\" in the http block; add, for example, "
+                      "\"zapier_redis redis://127.0.0.1:6379;\"");
+        return NGX_ERROR;
+    }
+
+    shm = ngx_zapier_shm_add(cf, &zmcf->zone_name, zmcf->zone_size,
+                             &ngx_http_zapier_module);
+    if (shm == NULL) {
+        return NGX_ERROR;
+    }
+
+    zmcf->tokens = ngx_pcalloc(cf->pool, sizeof(ngx_zapier_tokens_t));
+    if (zmcf->tokens == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_zapier_init_redis(cf, zmcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    zmcf->tokens->shm = shm;
+    zmcf->tokens->prefix = zmcf->prefix;
+    zmcf->tokens->redis_timeout = zmcf->redis.timeout;
+    zmcf->tokens->cache = zmcf->token_cache;
+    zmcf->tokens->missing_cache = zmcf->token_missing_cache;
+
+    if (ngx_zapier_tokens_init(cf, zmcf->tokens) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    zmcf->limits.shm = shm;
+
+    return ngx_zapier_limits_init(cf, &zmcf->limits);
+}
+
+
+/* "zapier_limit tenant" and, unless it is defined, its zone */
+
+static ngx_int_t
+ngx_http_zapier_default_limit(ngx_conf_t *cf,
+    ngx_http_zapier_main_conf_t *zmcf)
+{
+    ngx_str_t                          name, value;
+    ngx_http_zapier_zone_t            *zone, **zp;
+    ngx_http_compile_complex_value_t   ccv;
+
+    ngx_str_set(&name, "tenant");
+    ngx_str_set(&value, "$zapier_tenant");
+
+    zone = ngx_http_zapier_zone_get(cf, zmcf, &name);
+    if (zone == NULL) {
+        return NGX_ERROR;
+    }
+
+    zp = ngx_array_push(zmcf->tenant_zone);
+    if (zp == NULL) {
+        return NGX_ERROR;
+    }
+
+    *zp = zone;
+
+    if (zone->key != NULL) {
+        return NGX_OK;
+    }
+
+    zone->zone.mirror = 1;
+    zone->zone.cooldown = 60000;
+
+    zone->key = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
+    if (zone->key == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memzero(&ccv, sizeof(ngx_http_compile_complex_value_t));
+
+    ccv.cf = cf;
+    ccv.value = &value;
+    ccv.complex_value = zone->key;
+
+    return ngx_http_compile_complex_value(&ccv);
+}
+
+
+static ngx_int_t
+ngx_http_zapier_check_zones(ngx_conf_t *cf, ngx_http_zapier_main_conf_t *zmcf)
+{
+    ngx_uint_t                i;
+    ngx_http_zapier_zone_t  **zones;
+
+    zones = zmcf->zones.elts;
+
+    for (i = 0; i < zmcf->zones.nelts; i++) {
+
+        if (zones[i]->key == NULL) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "unknown zone \"%V\" in \"zapier_limit\" in %s:%ui, "
+                          "define it by \"zapier_limit_zone %V key=...;\" in "
+                          "the http block", &zones[i]->zone.name,
+                          zones[i]->file, zones[i]->line,
+                          &zones[i]->zone.name);
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_zapier_init_redis(ngx_conf_t *cf, ngx_http_zapier_main_conf_t *zmcf)
+{
+    ngx_zapier_redis_conf_t   *conf;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    conf = &zmcf->redis;
+
+    if (ngx_http_zapier_full_name(cf, &conf->password_file) != NGX_OK
+        || ngx_http_zapier_full_name(cf, &conf->ssl_trusted_certificate)
+           != NGX_OK
+        || ngx_http_zapier_full_name(cf, &conf->ssl_certificate) != NGX_OK
+        || ngx_http_zapier_full_name(cf, &conf->ssl_certificate_key)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    /* without "resolver" nginx makes one that has no servers */
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (clcf->resolver != NULL && clcf->resolver->connections.nelts != 0) {
+        conf->resolver = clcf->resolver;
+        conf->resolver_timeout = (clcf->resolver_timeout
+                                  == NGX_CONF_UNSET_MSEC)
+                                 ? 30000 : clcf->resolver_timeout;
+    }
+
+    zmcf->tokens->redis = ngx_zapier_redis_create(cf, conf);
+
+    return (zmcf->tokens->redis == NULL) ? NGX_ERROR : NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_zapier_full_name(ngx_conf_t *cf, ngx_str_t *name)
+{
+    if (name->len == 0) {
+        return NGX_OK;
+    }
+
+    return ngx_conf_full_name(cf->cycle, name, 1);
+}

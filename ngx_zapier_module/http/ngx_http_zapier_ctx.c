@@ -1,0 +1,87 @@
+
+/*
+ * The request's context and its end.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include <ngx_http_zapier_module.h>
+
+
+static void ngx_http_zapier_cleanup(void *data);
+
+
+ngx_http_zapier_ctx_t *
+ngx_http_zapier_get_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t     *cln;
+    ngx_http_zapier_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_zapier_module);
+
+    if (ctx != NULL || (!r->internal && !r->filter_finalize)) {
+        return ctx;
+    }
+
+    /*
+     * error_page, X-Accel-Redirect and named locations wipe r->ctx, but
+     * what the request holds must still be settled
+     */
+
+    for (cln = r->pool->cleanup; cln; cln = cln->next) {
+
+        if (cln->handler == ngx_http_zapier_cleanup) {
+            return cln->data;
+        }
+    }
+
+    return NULL;
+}
+
+
+ngx_http_zapier_ctx_t *
+ngx_http_zapier_create_ctx(ngx_http_request_t *r)
+{
+    ngx_pool_cleanup_t     *cln;
+    ngx_http_zapier_ctx_t  *ctx;
+
+    cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_zapier_ctx_t));
+    if (cln == NULL) {
+        return NULL;
+    }
+
+    ctx = cln->data;
+    ngx_memzero(ctx, sizeof(ngx_http_zapier_ctx_t));
+
+    ctx->request = r;
+
+    cln->handler = ngx_http_zapier_cleanup;
+
+    ngx_http_set_ctx(r, ctx, ngx_http_zapier_module);
+
+    return ctx;
+}
+
+
+static void
+ngx_http_zapier_cleanup(void *data)
+{
+    ngx_http_zapier_ctx_t *ctx = data;
+
+    ngx_http_zapier_main_conf_t  *zmcf;
+
+    /* the client has gone, or a timeout has ended the request */
+
+    if (ctx->state == NGX_HTTP_ZAPIER_TOKEN_WAIT) {
+        ngx_zapier_token_cancel(&ctx->token);
+    }
+
+    if (ctx->state == NGX_HTTP_ZAPIER_LIMIT_WAIT) {
+        zmcf = ngx_http_get_module_main_conf(ctx->request,
+                                             ngx_http_zapier_module);
+
+        ngx_zapier_limit_cancel(&zmcf->limits, &ctx->claim);
+    }
+}

@@ -1,0 +1,461 @@
+
+/*
+ * The PRECONTENT phase: tenant, body, token, quota, in this order, so that
+ * what is cheap to refuse is refused first and quota is spent last.
+ *
+ *     START -> BODY -> TOKEN -> TOKEN_WAIT -> TOKEN_DONE
+ *           -> LIMIT_WAIT -> LIMIT_DONE -> PASSED
+ *
+ * Any step may end in REFUSED.  Whatever runs the phases again finds its
+ * way by the state alone.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include <ngx_http_zapier_module.h>
+
+
+static ngx_int_t ngx_http_zapier_start(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
+static ngx_int_t ngx_http_zapier_check_tenant(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
+static ngx_int_t ngx_http_zapier_start_body(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
+static ngx_int_t ngx_http_zapier_start_token(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
+static ngx_int_t ngx_http_zapier_check_token(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
+static ngx_int_t ngx_http_zapier_start_limit(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
+static ngx_int_t ngx_http_zapier_check_limit(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
+static ngx_int_t ngx_http_zapier_wait(ngx_http_request_t *r);
+static void ngx_http_zapier_token_handler(ngx_zapier_token_op_t *op);
+static void ngx_http_zapier_claim_handler(ngx_zapier_limit_claim_t *claim);
+static void ngx_http_zapier_resume(ngx_http_request_t *r);
+static ngx_int_t ngx_http_zapier_refuse(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx, ngx_uint_t status, const char *code,
+    const char *detail);
+
+
+ngx_int_t
+ngx_http_zapier_handler(ngx_http_request_t *r)
+{
+    ngx_http_zapier_ctx_t             *ctx;
+    const ngx_http_zapier_loc_conf_t  *zlcf;
+
+    if (r != r->main) {
+        return NGX_DECLINED;
+    }
+
+    zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_zapier_module);
+
+    if (ctx == NULL && r->internal) {
+        ctx = ngx_http_zapier_get_ctx(r);
+
+        if (ctx != NULL) {
+
+            /*
+             * redirected here with a call behind it: that one is settled
+             * before r->upstream is used again, this one starts afresh
+             */
+
+            ngx_http_zapier_limit_settle(r, ctx);
+            ctx->state = NGX_HTTP_ZAPIER_START;
+            ctx->token.authorization.len = 0;
+
+            if (zlcf->tenant != NULL) {
+                ngx_http_set_ctx(r, ctx, ngx_http_zapier_module);
+            }
+        }
+    }
+
+    if (zlcf->tenant == NULL) {
+        return NGX_DECLINED;
+    }
+
+    if (ctx == NULL) {
+        ctx = ngx_http_zapier_create_ctx(r);
+        if (ctx == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+
+    switch (ctx->state) {
+
+    case NGX_HTTP_ZAPIER_START:
+        return ngx_http_zapier_start(r, ctx);
+
+    case NGX_HTTP_ZAPIER_BODY:
+        return NGX_DONE;
+
+    case NGX_HTTP_ZAPIER_TOKEN:
+        return ngx_http_zapier_start_token(r, ctx);
+
+    case NGX_HTTP_ZAPIER_TOKEN_DONE:
+        return ngx_http_zapier_check_token(r, ctx);
+
+    case NGX_HTTP_ZAPIER_LIMIT_DONE:
+        return ngx_http_zapier_check_limit(r, ctx);
+
+    case NGX_HTTP_ZAPIER_PASSED:
+        return NGX_DECLINED;
+
+    case NGX_HTTP_ZAPIER_REFUSED:
+        return NGX_DONE;
+
+    default: /* NGX_HTTP_ZAPIER_TOKEN_WAIT, NGX_HTTP_ZAPIER_LIMIT_WAIT */
+        return NGX_AGAIN;
+    }
+}
+
+
+static ngx_int_t
+ngx_http_zapier_start(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_int_t                     rc;
+    ngx_http_zapier_main_conf_t  *zmcf;
+
+    rc = ngx_http_zapier_check_tenant(r, ctx);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (ngx_http_zapier_strip_client_id(r) != NGX_OK
+        || ngx_http_zapier_limit_chain(r, ctx) != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    /* what is sure to be refused is refused before its body is read */
+
+    zmcf = ngx_http_get_module_main_conf(r, ngx_http_zapier_module);
+
+    if (ctx->claim.nscopes != 0
+        && ngx_zapier_limit_peek(&zmcf->limits, &ctx->claim) != NGX_OK)
+    {
+        return ngx_http_zapier_check_limit(r, ctx);
+    }
+
+    return ngx_http_zapier_start_body(r, ctx);
+}
+
+
+static ngx_int_t
+ngx_http_zapier_check_tenant(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_http_zapier_loc_conf_t  *zlcf;
+
+    zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
+
+    if (ngx_http_complex_value(r, zlcf->tenant, &ctx->tenant) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ctx->tenant.len == 0) {
+        return ngx_http_zapier_refuse(r, ctx, NGX_HTTP_UNAUTHORIZED,
+                                      "tenant_missing",
+                                      "The request does not tell which "
+                                      "tenant it is for.");
+    }
+
+    if (ngx_zapier_tenant_check(&ctx->tenant) != NGX_OK) {
+        ngx_str_null(&ctx->tenant);
+
+        return ngx_http_zapier_refuse(r, ctx, NGX_HTTP_BAD_REQUEST,
+                                      "tenant_invalid",
+                                      "A tenant name is 1 to 128 characters "
+                                      "of A-Z a-z 0-9 . _ @ : and -.");
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_zapier_start_body(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_int_t                    rc;
+    ngx_http_zapier_fault_t      fault;
+    ngx_http_zapier_loc_conf_t  *zlcf;
+
+    zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
+
+    if (zlcf->body == NGX_HTTP_ZAPIER_BODY_OFF
+        || r->method != NGX_HTTP_POST
+        || ctx->body_done)
+    {
+        return ngx_http_zapier_start_token(r, ctx);
+    }
+
+    rc = ngx_http_zapier_body_check(r, &fault);
+
+    if (rc != NGX_OK) {
+        return ngx_http_zapier_error(r, ctx, rc, &fault, 1);
+    }
+
+    rc = ngx_http_zapier_body_read(r, ctx);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    if (ctx->body_rc != NGX_OK) {
+        return ngx_http_zapier_body_error(r, ctx);
+    }
+
+    return ngx_http_zapier_start_token(r, ctx);
+}
+
+
+static ngx_int_t
+ngx_http_zapier_start_token(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_int_t                     rc;
+    ngx_zapier_token_op_t        *op;
+    ngx_http_zapier_main_conf_t  *zmcf;
+
+    /* the body reader comes here by the phases with a verdict to give */
+
+    if (ctx->body_rc != NGX_OK) {
+        return ngx_http_zapier_body_error(r, ctx);
+    }
+
+    zmcf = ngx_http_get_module_main_conf(r, ngx_http_zapier_module);
+
+    op = &ctx->token;
+
+    ngx_memzero(op, sizeof(ngx_zapier_token_op_t));
+
+    op->tenant = ctx->tenant;
+    op->pool = r->pool;
+    op->log = r->connection->log;
+    op->handler = ngx_http_zapier_token_handler;
+    op->data = ctx;
+    op->redis_time = -1;
+
+    rc = ngx_zapier_token_start(zmcf->tokens, op);
+
+    if (rc == NGX_OK) {
+        return ngx_http_zapier_check_token(r, ctx);
+    }
+
+    if (rc == NGX_AGAIN) {
+        ctx->state = NGX_HTTP_ZAPIER_TOKEN_WAIT;
+        return ngx_http_zapier_wait(r);
+    }
+
+    return NGX_HTTP_INTERNAL_SERVER_ERROR;
+}
+
+
+static ngx_int_t
+ngx_http_zapier_check_token(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_http_zapier_loc_conf_t  *zlcf;
+
+    switch (ctx->token.result) {
+
+    case NGX_ZAPIER_TOKEN_OK:
+        break;
+
+    case NGX_ZAPIER_TOKEN_MISSING:
+        return ngx_http_zapier_refuse(r, ctx, NGX_HTTP_UNAUTHORIZED,
+                                      "token_missing",
+                                      "There is no Zapier access token for "
+                                      "this tenant.");
+
+    case NGX_ZAPIER_TOKEN_EXPIRED:
+        return ngx_http_zapier_refuse(r, ctx, NGX_HTTP_UNAUTHORIZED,
+                                      "token_expired",
+                                      "The tenant's Zapier access token has "
+                                      "expired.");
+
+    case NGX_ZAPIER_TOKEN_INVALID:
+        return ngx_http_zapier_refuse(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                      "store_unavailable",
+                                      "The tenant's token record cannot be "
+                                      "understood.");
+
+    default: /* NGX_ZAPIER_TOKEN_UNAVAILABLE */
+        return ngx_http_zapier_refuse(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                      "store_unavailable",
+                                      "The token store cannot be reached and "
+                                      "no usable token is cached.");
+    }
+
+    zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
+
+    if (zlcf->scope.len != 0
+        && ngx_zapier_token_has_scope(&ctx->token.scope, &zlcf->scope)
+           != NGX_OK)
+    {
+        return ngx_http_zapier_refuse(r, ctx, NGX_HTTP_FORBIDDEN,
+                                      "scope_missing",
+                                      "The tenant's token lacks the OAuth "
+                                      "scope that this call needs.");
+    }
+
+    return ngx_http_zapier_start_limit(r, ctx);
+}
+
+
+static ngx_int_t
+ngx_http_zapier_start_limit(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_int_t                     rc;
+    ngx_http_zapier_main_conf_t  *zmcf;
+
+    if (ctx->claim.nscopes == 0) {
+        return ngx_http_zapier_check_limit(r, ctx);
+    }
+
+    zmcf = ngx_http_get_module_main_conf(r, ngx_http_zapier_module);
+
+    ctx->claim.log = r->connection->log;
+    ctx->claim.handler = ngx_http_zapier_claim_handler;
+    ctx->claim.data = ctx;
+
+    rc = ngx_zapier_limit_start(&zmcf->limits, &ctx->claim);
+
+    if (rc == NGX_AGAIN) {
+        ctx->state = NGX_HTTP_ZAPIER_LIMIT_WAIT;
+        return ngx_http_zapier_wait(r);
+    }
+
+    return ngx_http_zapier_check_limit(r, ctx);
+}
+
+
+static ngx_int_t
+ngx_http_zapier_check_limit(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_http_zapier_fault_t  fault;
+
+    if (ctx->claim.nscopes != 0) {
+        ctx->limited = 1;
+
+        if (ctx->claim.verdict == NGX_ZAPIER_LIMIT_UNKNOWN) {
+            return ngx_http_zapier_refuse(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                          "quota_unknown",
+                                          "The quota that is left cannot be "
+                                          "told.");
+        }
+
+        if (ctx->claim.verdict == NGX_ZAPIER_LIMIT_REJECTED) {
+            ngx_memzero(&fault, sizeof(ngx_http_zapier_fault_t));
+
+            ngx_str_set(&fault.code, "rate_limited");
+            ngx_str_set(&fault.detail, "The quota is used up, the call was "
+                                       "not sent.");
+            fault.offset = -1;
+            fault.scope = ctx->claim.view.zone->name;
+            fault.retry_after = ctx->claim.view.retry_after;
+
+            return ngx_http_zapier_error(r, ctx, NGX_HTTP_TOO_MANY_REQUESTS,
+                                         &fault, 1);
+        }
+
+        ctx->claimed = 1;
+        ctx->observed = 0;
+        ctx->states = r->upstream_states ? r->upstream_states->nelts : 0;
+    }
+
+    ctx->state = NGX_HTTP_ZAPIER_PASSED;
+
+    r->read_event_handler = ngx_http_block_reading;
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_zapier_wait(ngx_http_request_t *r)
+{
+    ngx_event_t  *rev;
+
+    rev = r->connection->read;
+
+    /* notices a client that goes away meanwhile */
+
+    if (rev->ready) {
+        ngx_post_event(rev, &ngx_posted_events);
+
+    } else if (ngx_handle_read_event(rev, 0) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    r->read_event_handler = ngx_http_test_reading;
+    r->write_event_handler = ngx_http_core_run_phases;
+
+    return NGX_AGAIN;
+}
+
+
+static void
+ngx_http_zapier_token_handler(ngx_zapier_token_op_t *op)
+{
+    ngx_http_zapier_ctx_t *ctx = op->data;
+
+    ctx->state = NGX_HTTP_ZAPIER_TOKEN_DONE;
+
+    ngx_http_zapier_resume(ctx->request);
+}
+
+
+static void
+ngx_http_zapier_claim_handler(ngx_zapier_limit_claim_t *claim)
+{
+    ngx_http_zapier_ctx_t *ctx = claim->data;
+
+    ctx->state = NGX_HTTP_ZAPIER_LIMIT_DONE;
+
+    ngx_http_zapier_resume(ctx->request);
+}
+
+
+static void
+ngx_http_zapier_resume(ngx_http_request_t *r)
+{
+    ngx_connection_t  *c;
+
+    c = r->connection;
+
+    ngx_http_set_log_request(c->log, r);
+
+    ngx_http_core_run_phases(r);
+
+    /* r may be gone */
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+static ngx_int_t
+ngx_http_zapier_refuse(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
+    ngx_uint_t status, const char *code, const char *detail)
+{
+    ngx_http_zapier_fault_t  fault;
+
+    ngx_memzero(&fault, sizeof(ngx_http_zapier_fault_t));
+
+    fault.code.len = ngx_strlen(code);
+    fault.code.data = (u_char *) code;
+    fault.detail.len = ngx_strlen(detail);
+    fault.detail.data = (u_char *) detail;
+    fault.offset = -1;
+
+    if (status == NGX_HTTP_SERVICE_UNAVAILABLE) {
+
+        /* the breaker tries again within seconds, so may the caller */
+
+        fault.retry_after = 1;
+    }
+
+    return ngx_http_zapier_error(r, ctx, status, &fault, 1);
+}

@@ -1,0 +1,349 @@
+
+/*
+ * Quota as a request sees it: the chain to claim, what the upstream's
+ * answer says of it, and the account at the end.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include <ngx_http_zapier_module.h>
+
+
+static ngx_int_t ngx_http_zapier_limit_units(ngx_http_request_t *r,
+    ngx_http_zapier_zone_t *zone, uint32_t *units);
+static void ngx_http_zapier_limit_hide(ngx_http_request_t *r,
+    ngx_uint_t limits, ngx_uint_t retry_after);
+static ngx_int_t ngx_http_zapier_limit_header(ngx_http_request_t *r,
+    const char *name, int64_t value);
+
+
+ngx_int_t
+ngx_http_zapier_limit_chain(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_str_t                     key;
+    ngx_uint_t                    i;
+    ngx_http_zapier_zone_t      **zones;
+    ngx_zapier_limit_scope_t     *scope;
+    ngx_zapier_limit_claim_t     *claim;
+    ngx_http_zapier_loc_conf_t   *zlcf;
+
+    zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
+
+    claim = &ctx->claim;
+    claim->nscopes = 0;
+    ngx_memzero(&claim->view, sizeof(ngx_zapier_limit_view_t));
+
+    zones = zlcf->limits->elts;
+
+    for (i = 0; i < zlcf->limits->nelts; i++) {
+
+        if (ngx_http_complex_value(r, zones[i]->key, &key) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        /* as with limit_req, an empty key is not counted */
+
+        if (key.len == 0) {
+            continue;
+        }
+
+        if (key.len > NGX_ZAPIER_LIMIT_KEY_LEN) {
+            ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                          "the key of zapier_limit_zone \"%V\" has %uz bytes, "
+                          "at most %d are possible", &zones[i]->zone.name,
+                          key.len, NGX_ZAPIER_LIMIT_KEY_LEN);
+            return NGX_ERROR;
+        }
+
+        scope = &claim->scopes[claim->nscopes++];
+
+        scope->zone = &zones[i]->zone;
+        scope->key = key;
+        scope->charged = 0;
+
+        if (ngx_http_zapier_limit_units(r, zones[i], &scope->units)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_zapier_limit_units(ngx_http_request_t *r,
+    ngx_http_zapier_zone_t *zone, uint32_t *units)
+{
+    ngx_int_t  n;
+    ngx_str_t  value;
+
+    *units = 1;
+
+    if (zone->weight == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_complex_value(r, zone->weight, &value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    n = ngx_atoi(value.data, value.len);
+
+    if (n < 1 || n > 1000000) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "invalid weight \"%V\" for zapier_limit_zone \"%V\", "
+                      "1 is taken", &value, &zone->zone.name);
+        return NGX_OK;
+    }
+
+    *units = n;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_zapier_limit_observe(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_uint_t                    i;
+    ngx_list_part_t              *part;
+    ngx_table_elt_t              *h;
+    ngx_http_upstream_t          *u;
+    ngx_http_zapier_main_conf_t  *zmcf;
+
+    u = r->upstream;
+
+    if (!ctx->claimed || ctx->observed || u == NULL
+        || u->headers_in.status_n == 0)
+    {
+        return;
+    }
+
+#if (NGX_HTTP_CACHE)
+    if (r->cached) {
+        return;
+    }
+#endif
+
+    ctx->observed = 1;
+
+    ngx_zapier_ratelimit_init(&ctx->ratelimit);
+
+    part = &u->headers_in.headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                break;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        if (ngx_zapier_ratelimit_header(&ctx->ratelimit, &h[i].key,
+                                        &h[i].value, ngx_time())
+            == NGX_ERROR)
+        {
+            ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
+                          "upstream sent a malformed \"%V\" header, it is "
+                          "ignored", &h[i].key);
+        }
+    }
+
+    zmcf = ngx_http_get_module_main_conf(r, ngx_http_zapier_module);
+
+    ngx_zapier_limit_observe(&zmcf->limits, &ctx->claim,
+                             u->headers_in.status_n, &ctx->ratelimit);
+}
+
+
+void
+ngx_http_zapier_limit_settle(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_uint_t                    i, calls, seen;
+    ngx_zapier_ratelimit_t        rl;
+    ngx_http_upstream_state_t    *state;
+    ngx_http_zapier_main_conf_t  *zmcf;
+
+    if (!ctx->claimed) {
+        return;
+    }
+
+    zmcf = ngx_http_get_module_main_conf(r, ngx_http_zapier_module);
+
+    calls = 0;
+
+    if (r->upstream_states != NULL) {
+        state = r->upstream_states->elts;
+        seen = 0;
+
+        for (i = ctx->states; i < r->upstream_states->nelts; i++) {
+
+            /* nginx puts an empty state between one proxy_pass and the next */
+
+            if (state[i].peer == NULL) {
+                if (seen) {
+                    break;
+                }
+
+                continue;
+            }
+
+            seen = 1;
+
+            if (state[i].bytes_sent == 0) {
+                continue;
+            }
+
+            calls++;
+
+            if (state[i].status == NGX_HTTP_TOO_MANY_REQUESTS
+                && i + 1 < r->upstream_states->nelts)
+            {
+                /* the headers of an attempt that was retried are gone */
+
+                ngx_zapier_ratelimit_init(&rl);
+                ngx_zapier_limit_observe(&zmcf->limits, &ctx->claim,
+                                         state[i].status, &rl);
+            }
+        }
+    }
+
+    ngx_http_zapier_limit_observe(r, ctx);
+
+    ctx->claimed = 0;
+
+    if (calls == 0) {
+        ngx_zapier_limit_return(&zmcf->limits, &ctx->claim);
+
+    } else if (calls > 1) {
+        ngx_zapier_limit_charge(&zmcf->limits, &ctx->claim, calls - 1);
+    }
+}
+
+
+ngx_int_t
+ngx_http_zapier_limit_headers(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_uint_t                limits, retry_after;
+    ngx_zapier_limit_view_t  *view;
+
+    view = &ctx->claim.view;
+
+    if (view->zone == NULL) {
+        return NGX_OK;
+    }
+
+    /* never more permissive than what the upstream says itself */
+
+    limits = (!ctx->observed
+              || ctx->ratelimit.remaining == NGX_ZAPIER_RATELIMIT_UNSET
+              || ctx->ratelimit.remaining >= view->remaining);
+
+    retry_after = (view->retry_after != 0
+                   && (r->headers_out.status == NGX_HTTP_TOO_MANY_REQUESTS
+                       || r->headers_out.status
+                          == NGX_HTTP_SERVICE_UNAVAILABLE)
+                   && (!ctx->observed
+                       || ctx->ratelimit.retry_after <= view->retry_after));
+
+    if (ctx->observed) {
+        ngx_http_zapier_limit_hide(r, limits, retry_after);
+    }
+
+    if (limits
+        && (ngx_http_zapier_limit_header(r, "X-RateLimit-Limit", view->limit)
+               != NGX_OK
+            || ngx_http_zapier_limit_header(r, "X-RateLimit-Remaining",
+                                            view->remaining)
+               != NGX_OK
+            || ngx_http_zapier_limit_header(r, "X-RateLimit-Reset",
+                                            view->reset)
+               != NGX_OK))
+    {
+        return NGX_ERROR;
+    }
+
+    if (retry_after) {
+        return ngx_http_zapier_limit_header(r, "Retry-After",
+                                            view->retry_after);
+    }
+
+    return NGX_OK;
+}
+
+
+/* Takes the upstream's own headers out of the answer. */
+
+static void
+ngx_http_zapier_limit_hide(ngx_http_request_t *r, ngx_uint_t limits,
+    ngx_uint_t retry_after)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    static u_char  prefix[] = "X-RateLimit-";
+    static u_char  retry[] = "Retry-After";
+
+    part = &r->headers_out.headers.part;
+    h = part->elts;
+
+    for (i = 0; /* void */ ; i++) {
+
+        if (i >= part->nelts) {
+            if (part->next == NULL) {
+                break;
+            }
+
+            part = part->next;
+            h = part->elts;
+            i = 0;
+        }
+
+        if (limits
+            && h[i].key.len > sizeof(prefix) - 1
+            && ngx_strncasecmp(h[i].key.data, prefix, sizeof(prefix) - 1)
+               == 0)
+        {
+            h[i].hash = 0;
+        }
+
+        if (retry_after
+            && h[i].key.len == sizeof(retry) - 1
+            && ngx_strncasecmp(h[i].key.data, retry, sizeof(retry) - 1) == 0)
+        {
+            h[i].hash = 0;
+        }
+    }
+}
+
+
+static ngx_int_t
+ngx_http_zapier_limit_header(ngx_http_request_t *r, const char *name,
+    int64_t number)
+{
+    u_char     *p;
+    ngx_str_t   value;
+
+    p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    value.data = p;
+    value.len = ngx_sprintf(p, "%L", number) - p;
+
+    return ngx_http_zapier_add_header(r, name, &value);
+}

@@ -1,0 +1,246 @@
+
+/*
+ * What the parts of the HTTP layer share.  The layer knows phases, headers
+ * and bodies; tokens, limits and Redis are below it.
+ */
+
+
+#ifndef _NGX_HTTP_ZAPIER_MODULE_H_INCLUDED_
+#define _NGX_HTTP_ZAPIER_MODULE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include <ngx_zapier_envelope.h>
+#include <ngx_zapier_tenant.h>
+#include <ngx_zapier_token.h>
+#include <ngx_zapier_limit.h>
+
+
+#define NGX_HTTP_ZAPIER_BODY_OFF         0
+#define NGX_HTTP_ZAPIER_BODY_ACTION_RUN  1
+
+
+/* zapier_limit_zone */
+typedef struct {
+    ngx_zapier_limit_zone_t    zone;
+    ngx_http_complex_value_t  *key;        /* NULL: named, never defined */
+    ngx_http_complex_value_t  *weight;     /* NULL: one unit a call */
+    u_char                    *file;       /* where it was first named */
+    ngx_uint_t                 line;
+} ngx_http_zapier_zone_t;
+
+
+typedef struct {
+    ngx_str_t                  zone_name;
+    size_t                     zone_size;
+    ngx_zapier_redis_conf_t    redis;
+    ngx_str_t                  prefix;
+    ngx_msec_t                 token_cache;
+    ngx_msec_t                 token_missing_cache;
+    ngx_array_t                zones;      /* ngx_http_zapier_zone_t * */
+    ngx_array_t               *tenant_zone; /* the default zapier_limit */
+    ngx_uint_t                 used;       /* zapier_tenant is somewhere */
+    ngx_zapier_tokens_t       *tokens;
+    ngx_zapier_limits_t        limits;
+} ngx_http_zapier_main_conf_t;
+
+
+typedef struct {
+    ngx_http_complex_value_t  *tenant;     /* NULL: the module is off */
+    ngx_uint_t                 body;
+    size_t                     body_max;
+    ngx_http_complex_value_t  *action;
+    ngx_http_complex_value_t  *authentication;
+    ngx_str_t                  scope;
+    ngx_array_t               *limits;     /* ngx_http_zapier_zone_t *,
+                                              empty: zapier_limit off */
+} ngx_http_zapier_loc_conf_t;
+
+
+typedef enum {
+    NGX_HTTP_ZAPIER_START = 0,
+    NGX_HTTP_ZAPIER_BODY,          /* being read */
+    NGX_HTTP_ZAPIER_TOKEN,
+    NGX_HTTP_ZAPIER_TOKEN_WAIT,
+    NGX_HTTP_ZAPIER_TOKEN_DONE,
+    NGX_HTTP_ZAPIER_LIMIT_WAIT,
+    NGX_HTTP_ZAPIER_LIMIT_DONE,
+    NGX_HTTP_ZAPIER_PASSED,        /* the upstream may see the request */
+    NGX_HTTP_ZAPIER_REFUSED
+} ngx_http_zapier_state_e;
+
+
+/*
+ * One request.  Found by its pool cleanup when an internal redirect has
+ * wiped r->ctx, see ngx_http_zapier_ctx.c.
+ */
+typedef struct {
+    ngx_http_request_t        *request;
+    ngx_http_zapier_state_e    state;
+
+    ngx_str_t                  tenant;
+    ngx_str_t                  error;      /* code of our own answer */
+
+    ngx_zapier_envelope_t     *envelope;
+    off_t                      received;   /* bytes of the caller's body */
+    off_t                      body_length; /* with what was inserted */
+    ngx_int_t                  body_rc;    /* of the scan so far */
+
+    ngx_zapier_token_op_t      token;
+    ngx_zapier_limit_claim_t   claim;
+    ngx_zapier_ratelimit_t     ratelimit;  /* of the answer, if observed */
+    ngx_uint_t                 states;     /* r->upstream_states before the
+                                              claim */
+
+    unsigned                   reading:1;  /* inside the body reader */
+    unsigned                   body_too_large:1;
+    unsigned                   body_done:1;
+    unsigned                   claimed:1;  /* the claim is not settled */
+    unsigned                   observed:1; /* the final answer was seen */
+    unsigned                   limited:1;  /* claim.view is worth showing */
+    unsigned                   logged:1;   /* no token is given out */
+} ngx_http_zapier_ctx_t;
+
+
+/* What our own answer says, one entry of errors[]. */
+typedef struct {
+    ngx_str_t                  code;
+    ngx_str_t                  detail;
+    ngx_str_t                  pointer;    /* data NULL: source is null */
+    off_t                      offset;     /* -1: none */
+    ngx_str_t                  scope;      /* len 0: none */
+    time_t                     retry_after; /* 0: none */
+} ngx_http_zapier_fault_t;
+
+
+/* ngx_http_zapier_conf.c */
+
+void *ngx_http_zapier_create_main_conf(ngx_conf_t *cf);
+char *ngx_http_zapier_init_main_conf(ngx_conf_t *cf, void *conf);
+void *ngx_http_zapier_create_loc_conf(ngx_conf_t *cf);
+char *ngx_http_zapier_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
+
+/* Checks what only the whole configuration can tell and makes the zone,
+ * the Redis client, the token and limit tables.  NGX_OK or NGX_ERROR. */
+ngx_int_t ngx_http_zapier_conf_finish(ngx_conf_t *cf);
+
+
+/* ngx_http_zapier_directive.c: setters of the commands table */
+
+char *ngx_http_zapier_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_zapier_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_zapier_tenant(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_zapier_body(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_zapier_scope(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_zapier_limit_zone(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_zapier_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+/* The zone of that name, made undefined at its first mention.  NULL: no
+ * memory. */
+ngx_http_zapier_zone_t *ngx_http_zapier_zone_get(ngx_conf_t *cf,
+    ngx_http_zapier_main_conf_t *zmcf, ngx_str_t *name);
+
+
+/* ngx_http_zapier_ctx.c */
+
+/* The request's context, also after an internal redirect; NULL: none. */
+ngx_http_zapier_ctx_t *ngx_http_zapier_get_ctx(ngx_http_request_t *r);
+
+/* Makes one, with the cleanup that cancels what is under way.  NULL: no
+ * memory. */
+ngx_http_zapier_ctx_t *ngx_http_zapier_create_ctx(ngx_http_request_t *r);
+
+
+/* ngx_http_zapier_handler.c: the PRECONTENT phase */
+
+ngx_int_t ngx_http_zapier_handler(ngx_http_request_t *r);
+
+
+/* ngx_http_zapier_body.c */
+
+/* May a body of this media type and length be read?  NGX_OK, or the status
+ * of the answer that was decided on, with the fault filled. */
+ngx_int_t ngx_http_zapier_body_check(ngx_http_request_t *r,
+    ngx_http_zapier_fault_t *fault);
+
+/*
+ * Reads, validates and rewrites the body.
+ *
+ * NGX_OK     done, ctx->body_rc tells
+ * NGX_DONE   the reader owns the request, phases are run again at the end
+ * other      status to finalize the request with
+ */
+ngx_int_t ngx_http_zapier_body_read(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
+
+/* The request body filter. */
+ngx_int_t ngx_http_zapier_body_filter_init(ngx_conf_t *cf);
+
+
+/* ngx_http_zapier_request.c: edits of the request line and headers */
+
+/* Sets Content-Type and Content-Length of the rewritten body. */
+ngx_int_t ngx_http_zapier_set_body_headers(ngx_http_request_t *r,
+    off_t length);
+
+/* Takes every client_id argument out of the query.  NGX_OK or NGX_ERROR. */
+ngx_int_t ngx_http_zapier_strip_client_id(ngx_http_request_t *r);
+
+
+/* ngx_http_zapier_limit.c */
+
+/* Evaluates the keys of the location's zones.  NGX_OK or NGX_ERROR. */
+ngx_int_t ngx_http_zapier_limit_chain(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
+
+/* Takes note of the upstream's answer once; harmless without one. */
+void ngx_http_zapier_limit_observe(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
+
+/* Compares what was claimed with the calls that were made. */
+void ngx_http_zapier_limit_settle(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
+
+/* Adds X-RateLimit-* and Retry-After of ctx->claim.view to the answer. */
+ngx_int_t ngx_http_zapier_limit_headers(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
+
+
+/* ngx_http_zapier_filter.c: the header filter and the LOG phase */
+
+ngx_int_t ngx_http_zapier_filter_init(ngx_conf_t *cf);
+ngx_int_t ngx_http_zapier_log_handler(ngx_http_request_t *r);
+
+
+/* ngx_http_zapier_error.c */
+
+/*
+ * Answers with the errors[] envelope and finalizes the request; the caller
+ * returns what this returns (NGX_DONE) and touches r no more.
+ */
+ngx_int_t ngx_http_zapier_error(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx, ngx_uint_t status,
+    ngx_http_zapier_fault_t *faults, ngx_uint_t n);
+
+/* The same for the faults that the envelope has found. */
+ngx_int_t ngx_http_zapier_body_error(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
+
+/* Adds a response header; value must live as long as the request. */
+ngx_int_t ngx_http_zapier_add_header(ngx_http_request_t *r, const char *name,
+    ngx_str_t *value);
+
+
+/* ngx_http_zapier_variable.c */
+
+ngx_int_t ngx_http_zapier_add_variables(ngx_conf_t *cf);
+
+
+extern ngx_module_t  ngx_http_zapier_module;
+
+
+#endif /* _NGX_HTTP_ZAPIER_MODULE_H_INCLUDED_ */

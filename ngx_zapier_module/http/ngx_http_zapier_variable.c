@@ -1,0 +1,403 @@
+
+/*
+ * $zapier_* variables.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include <ngx_http_zapier_module.h>
+
+
+static ngx_int_t ngx_http_zapier_tenant_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_zapier_authorization_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_zapier_token_status_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_zapier_limit_status_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_zapier_limit_scope_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_zapier_limit_number_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_zapier_error_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_zapier_redis_time_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_zapier_decision_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+
+static ngx_str_t *ngx_http_zapier_token_status(ngx_http_zapier_ctx_t *ctx);
+static ngx_str_t *ngx_http_zapier_limit_status(ngx_http_zapier_ctx_t *ctx);
+static ngx_int_t ngx_http_zapier_variable_set(ngx_http_variable_value_t *v,
+    ngx_str_t *value);
+static u_char *ngx_http_zapier_decision_member(u_char *p, const char *name,
+    ngx_str_t *value);
+
+
+static ngx_http_variable_t  ngx_http_zapier_vars[] = {
+
+    { ngx_string("zapier_tenant"), NULL,
+      ngx_http_zapier_tenant_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("zapier_authorization"), NULL,
+      ngx_http_zapier_authorization_variable, 0, NGX_HTTP_VAR_NOCACHEABLE,
+      0 },
+
+    { ngx_string("zapier_token_status"), NULL,
+      ngx_http_zapier_token_status_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("zapier_limit_status"), NULL,
+      ngx_http_zapier_limit_status_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("zapier_limit_scope"), NULL,
+      ngx_http_zapier_limit_scope_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("zapier_limit_remaining"), NULL,
+      ngx_http_zapier_limit_number_variable,
+      offsetof(ngx_zapier_limit_view_t, remaining),
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("zapier_limit_reset"), NULL,
+      ngx_http_zapier_limit_number_variable,
+      offsetof(ngx_zapier_limit_view_t, reset),
+      NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("zapier_error"), NULL,
+      ngx_http_zapier_error_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("zapier_redis_time"), NULL,
+      ngx_http_zapier_redis_time_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("zapier_decision"), NULL,
+      ngx_http_zapier_decision_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+      ngx_http_null_variable
+};
+
+
+static ngx_str_t  ngx_http_zapier_token_names[] = {
+    ngx_string("NONE"),
+    ngx_string("HIT"),
+    ngx_string("MISS"),
+    ngx_string("STALE")
+};
+
+
+ngx_int_t
+ngx_http_zapier_add_variables(ngx_conf_t *cf)
+{
+    ngx_http_variable_t  *var, *v;
+
+    for (v = ngx_http_zapier_vars; v->name.len; v++) {
+        var = ngx_http_add_variable(cf, &v->name, v->flags);
+        if (var == NULL) {
+            return NGX_ERROR;
+        }
+
+        var->get_handler = v->get_handler;
+        var->data = v->data;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_zapier_tenant_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_str_t                    value;
+    ngx_http_zapier_ctx_t       *ctx;
+    ngx_http_zapier_loc_conf_t  *zlcf;
+
+    ctx = ngx_http_zapier_get_ctx(r);
+
+    if (ctx != NULL) {
+        return ngx_http_zapier_variable_set(v, &ctx->tenant);
+    }
+
+    /* before the PRECONTENT phase, for example for allow and auth_request */
+
+    zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
+
+    if (zlcf->tenant == NULL) {
+        return ngx_http_zapier_variable_set(v, NULL);
+    }
+
+    if (ngx_http_complex_value(r, zlcf->tenant, &value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_zapier_tenant_check(&value) != NGX_OK) {
+        return ngx_http_zapier_variable_set(v, NULL);
+    }
+
+    return ngx_http_zapier_variable_set(v, &value);
+}
+
+
+/*
+ * The token, only while proxy_pass makes its request: not for a location
+ * that the request is redirected to, not for subrequests, not for logs,
+ * and not once it has expired.
+ */
+
+static ngx_int_t
+ngx_http_zapier_authorization_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_http_zapier_ctx_t  *ctx;
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_zapier_module);
+
+    if (ctx == NULL
+        || ctx->state != NGX_HTTP_ZAPIER_PASSED
+        || r->header_sent
+        || ctx->logged
+        || (ctx->token.expires != 0 && ngx_time() >= ctx->token.expires))
+    {
+        return ngx_http_zapier_variable_set(v, NULL);
+    }
+
+    return ngx_http_zapier_variable_set(v, &ctx->token.authorization);
+}
+
+
+static ngx_int_t
+ngx_http_zapier_token_status_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_http_zapier_ctx_t  *ctx;
+
+    ctx = ngx_http_zapier_get_ctx(r);
+
+    return ngx_http_zapier_variable_set(v, ctx
+                                        ? ngx_http_zapier_token_status(ctx)
+                                        : NULL);
+}
+
+
+static ngx_int_t
+ngx_http_zapier_limit_status_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_http_zapier_ctx_t  *ctx;
+
+    ctx = ngx_http_zapier_get_ctx(r);
+
+    return ngx_http_zapier_variable_set(v, ctx
+                                        ? ngx_http_zapier_limit_status(ctx)
+                                        : NULL);
+}
+
+
+static ngx_int_t
+ngx_http_zapier_limit_scope_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_http_zapier_ctx_t  *ctx;
+
+    ctx = ngx_http_zapier_get_ctx(r);
+
+    if (ctx == NULL || ctx->claim.view.zone == NULL) {
+        return ngx_http_zapier_variable_set(v, NULL);
+    }
+
+    return ngx_http_zapier_variable_set(v, &ctx->claim.view.zone->name);
+}
+
+
+static ngx_int_t
+ngx_http_zapier_limit_number_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    u_char                 *p;
+    int64_t                 number;
+    ngx_str_t               value;
+    ngx_http_zapier_ctx_t  *ctx;
+
+    ctx = ngx_http_zapier_get_ctx(r);
+
+    if (ctx == NULL || ctx->claim.view.zone == NULL) {
+        return ngx_http_zapier_variable_set(v, NULL);
+    }
+
+    number = (data == offsetof(ngx_zapier_limit_view_t, reset))
+             ? (int64_t) ctx->claim.view.reset
+             : ctx->claim.view.remaining;
+
+    p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    value.data = p;
+    value.len = ngx_sprintf(p, "%L", number) - p;
+
+    return ngx_http_zapier_variable_set(v, &value);
+}
+
+
+static ngx_int_t
+ngx_http_zapier_error_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_http_zapier_ctx_t  *ctx;
+
+    ctx = ngx_http_zapier_get_ctx(r);
+
+    return ngx_http_zapier_variable_set(v, ctx ? &ctx->error : NULL);
+}
+
+
+static ngx_int_t
+ngx_http_zapier_redis_time_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    u_char                 *p;
+    ngx_int_t               ms;
+    ngx_str_t               value;
+    ngx_http_zapier_ctx_t  *ctx;
+
+    ctx = ngx_http_zapier_get_ctx(r);
+
+    if (ctx == NULL || ctx->token.handler == NULL || ctx->token.redis_time < 0)
+    {
+        return ngx_http_zapier_variable_set(v, NULL);
+    }
+
+    p = ngx_pnalloc(r->pool, NGX_INT_T_LEN + 4);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ms = ctx->token.redis_time;
+
+    value.data = p;
+    value.len = ngx_sprintf(p, "%i.%03i", ms / 1000, ms % 1000) - p;
+
+    return ngx_http_zapier_variable_set(v, &value);
+}
+
+
+/* one line of JSON for the access log, with log_format ... escape=none */
+
+static ngx_int_t
+ngx_http_zapier_decision_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    size_t                    len;
+    u_char                   *p;
+    ngx_str_t                 value;
+    ngx_http_zapier_ctx_t    *ctx;
+    ngx_zapier_limit_view_t  *view;
+
+    ctx = ngx_http_zapier_get_ctx(r);
+
+    if (ctx == NULL) {
+        return ngx_http_zapier_variable_set(v, NULL);
+    }
+
+    view = &ctx->claim.view;
+
+    len = sizeof("{\"tenant\":\"\",\"token\":\"\",\"limit\":\"\","
+                 "\"scope\":\"\",\"remaining\":,\"reset\":,\"redis_ms\":,"
+                 "\"error\":\"\"}")
+          + ctx->tenant.len + 2 * sizeof("REJECTED") + 2 * NGX_INT64_LEN
+          + NGX_INT_T_LEN + ctx->error.len
+          + (view->zone ? 6 * view->zone->name.len : 0);
+
+    p = ngx_pnalloc(r->pool, len);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    value.data = p;
+
+    *p++ = '{';
+    p = ngx_http_zapier_decision_member(p, "tenant", &ctx->tenant);
+    *p++ = ',';
+    p = ngx_http_zapier_decision_member(p, "token",
+                                        ngx_http_zapier_token_status(ctx));
+    *p++ = ',';
+    p = ngx_http_zapier_decision_member(p, "limit",
+                                        ngx_http_zapier_limit_status(ctx));
+
+    if (view->zone != NULL) {
+        *p++ = ',';
+        p = ngx_http_zapier_decision_member(p, "scope", &view->zone->name);
+        p = ngx_sprintf(p, ",\"remaining\":%L,\"reset\":%T",
+                        view->remaining, view->reset);
+    }
+
+    if (ctx->token.handler != NULL && ctx->token.redis_time >= 0) {
+        p = ngx_sprintf(p, ",\"redis_ms\":%i", ctx->token.redis_time);
+    }
+
+    if (ctx->error.len != 0) {
+        *p++ = ',';
+        p = ngx_http_zapier_decision_member(p, "error", &ctx->error);
+    }
+
+    *p++ = '}';
+
+    value.len = p - value.data;
+
+    return ngx_http_zapier_variable_set(v, &value);
+}
+
+
+static u_char *
+ngx_http_zapier_decision_member(u_char *p, const char *name,
+    ngx_str_t *value)
+{
+    p = ngx_sprintf(p, "\"%s\":", name);
+
+    return (u_char *) ngx_zapier_json_quote(p, value->data, value->len);
+}
+
+
+static ngx_str_t *
+ngx_http_zapier_token_status(ngx_http_zapier_ctx_t *ctx)
+{
+    return &ngx_http_zapier_token_names[ctx->token.source];
+}
+
+
+static ngx_str_t *
+ngx_http_zapier_limit_status(ngx_http_zapier_ctx_t *ctx)
+{
+    static ngx_str_t  passed = ngx_string("PASSED");
+    static ngx_str_t  rejected = ngx_string("REJECTED");
+    static ngx_str_t  bypass = ngx_string("BYPASS");
+
+    /* zapier_limit off, or refused before the quota was asked */
+
+    if (!ctx->limited) {
+        return &bypass;
+    }
+
+    return (ctx->claim.verdict == NGX_ZAPIER_LIMIT_PASSED) ? &passed
+                                                           : &rejected;
+}
+
+
+static ngx_int_t
+ngx_http_zapier_variable_set(ngx_http_variable_value_t *v, ngx_str_t *value)
+{
+    if (value == NULL || value->len == 0) {
+        v->not_found = 1;
+        return NGX_OK;
+    }
+
+    v->len = value->len;
+    v->data = value->data;
+    v->valid = 1;
+    v->no_cacheable = 0;
+    v->not_found = 0;
+
+    return NGX_OK;
+}
