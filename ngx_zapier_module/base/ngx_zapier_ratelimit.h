@@ -26,6 +26,8 @@ typedef struct {
     int64_t     limit;
     int64_t     remaining;
     int64_t     reset;         /* seconds from now, 0 .. AHEAD */
+    int64_t     reset_at;      /* the same in epoch seconds, if it was
+                                  given so and is not past */
     int64_t     retry_after;   /* seconds from now, 0 .. AHEAD */
 } ngx_zapier_ratelimit_t;
 

@@ -3,10 +3,12 @@
  * An exact sliding window in bounded memory.
  *
  * Calls are kept in slots, oldest first.  A slot counts calls that were
- * made within window / NGX_ZAPIER_WINDOW_SLOTS of each other and lives
- * until the last of them is a whole window old.  So no interval of the
- * window's length ever holds more than the limit, and a limit of more
- * than NGX_ZAPIER_WINDOW_SLOTS is under-used by less than 2 %.
+ * made within about window / NGX_ZAPIER_WINDOW_SLOTS of each other and
+ * lives until the last of them is a whole window old.  So no interval of
+ * the window's length ever holds more than the limit.  A limit of up to
+ * NGX_ZAPIER_WINDOW_SLOTS is used in full, and a greater one under-used by
+ * less than 2 %: a slot delays its calls by up to 0.8 % of the window, and
+ * then gives them back at once, to be used one by one.
  *
  * Times are milliseconds of one monotonic clock.  Nothing here locks.
  */
@@ -20,7 +22,7 @@
 #include <ngx_core.h>
 
 
-#define NGX_ZAPIER_WINDOW_SLOTS  64
+#define NGX_ZAPIER_WINDOW_SLOTS  128
 
 
 typedef struct {

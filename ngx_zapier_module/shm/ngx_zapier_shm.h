@@ -122,4 +122,30 @@ ngx_uint_t ngx_zapier_shm_count(ngx_zapier_shm_table_t *table);
 #define ngx_zapier_shm_key(node)  ((u_char *) (node) + (node)->size)
 
 
+/*
+ * Private: what lies in the zone.  No function pointers here, a module is
+ * not at the same address in every process for ever.
+ */
+
+typedef struct {
+    ngx_zapier_shm_node_t    **buckets;
+    uint32_t                   mask;
+    ngx_uint_t                 busy;       /* the order is being changed */
+    ngx_uint_t                 count;
+    ngx_queue_t                lru;
+    void                      *data;
+} ngx_zapier_shm_table_sh_t;
+
+
+struct ngx_zapier_shm_sh_s {
+    uint32_t                   magic;
+    uint32_t                   abi;
+    uint32_t                   signature;
+    uint32_t                   ntables;
+    ngx_uint_t                 nomem;      /* the last allocation failed */
+    time_t                     nomem_logged;
+    ngx_zapier_shm_table_sh_t  tables[NGX_ZAPIER_SHM_TABLES];
+};
+
+
 #endif /* _NGX_ZAPIER_SHM_H_INCLUDED_ */

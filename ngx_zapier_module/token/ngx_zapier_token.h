@@ -19,11 +19,6 @@
 #include <ngx_zapier_redis.h>
 
 
-/* longest access token and scope list that are accepted, bytes */
-#define NGX_ZAPIER_TOKEN_LEN        2048
-#define NGX_ZAPIER_TOKEN_SCOPE_LEN  1024
-
-
 typedef enum {
     NGX_ZAPIER_TOKEN_NONE = 0,  /* no token was got */
     NGX_ZAPIER_TOKEN_HIT,       /* from shared memory */
@@ -46,12 +41,15 @@ typedef struct {
     ngx_zapier_redis_t         *redis;
     ngx_zapier_shm_t           *shm;
     ngx_str_t                   prefix;         /* of Redis keys */
+    ngx_str_t                   redis_url;      /* what was read from another
+                                                   server is not used */
     ngx_msec_t                  redis_timeout;  /* of one command */
     ngx_msec_t                  cache;          /* zapier_token_cache */
     ngx_msec_t                  missing_cache;
 
     /* private */
     ngx_zapier_shm_table_t      table;
+    uint32_t                    signature;      /* of prefix and URL */
     void                       *worker;
 } ngx_zapier_tokens_t;
 
@@ -77,10 +75,9 @@ struct ngx_zapier_token_op_s {
                                                asked */
 
     /* private */
-    ngx_zapier_tokens_t        *tokens;
-    ngx_queue_t                 queue;
+    ngx_queue_t                 queue;      /* of the flight's waiters */
     void                       *flight;
-    ngx_event_t                 event;
+    uint64_t                    started;    /* ngx_zapier_clock() */
 };
 
 

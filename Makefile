@@ -1,0 +1,116 @@
+# GNU make; "make help" lists the targets.
+
+NGINX     ?= nginx
+NGX_SRC   ?= /usr/share/nginx/src
+BUILD     ?= build/module
+CFLAGS    ?= -g -O2 -fstack-protector-strong -D_FORTIFY_SOURCE=2
+LDFLAGS   ?= -Wl,-z,relro -Wl,-z,now
+JOBS      ?= 2
+
+ifeq ($(origin CC),default)
+CC        := gcc
+endif
+
+# the options that Debian's nginx was made with, or those we need
+NGX_FLAGS ?= $(or $(shell sed -n 's/^NGX_CONF_FLAGS=(\(.*\))$$/\1/p' \
+                 $(NGX_SRC)/conf_flags 2> /dev/null), \
+             --with-compat --with-debug --with-threads \
+             --with-http_ssl_module --with-http_v2_module \
+             --with-http_auth_request_module --with-http_realip_module \
+             --with-http_sub_module --with-http_stub_status_module)
+
+# see t/lib/sanitizers.md for each of these
+SANITIZE  := -g -O1 -fsanitize=address,undefined \
+             -fno-sanitize=nonnull-attribute -fno-omit-frame-pointer \
+             -DNGX_DEBUG_PALLOC=1 -DNGX_HAVE_NONALIGNED=0
+
+HIREDIS   := ZAPIER_HIREDIS='$(ZAPIER_HIREDIS)' \
+             ZAPIER_HIREDIS_INC='$(ZAPIER_HIREDIS_INC)' \
+             ZAPIER_HIREDIS_LIB='$(ZAPIER_HIREDIS_LIB)'
+
+SOURCES   := $(wildcard ngx_zapier_module/*/*.c)
+MODULE    := build/module/objs/ngx_http_zapier_module.so
+MODULES   := $(shell $(NGINX) -V 2>&1 | tr ' ' '\n' \
+                 | sed -n 's/^--modules-path=//p')
+SOURCE_OF := t/lib/debian-source
+SUITES    ?= bookworm trixie sid
+
+SETTINGS  := $(CC) $(NGX_SRC) $(NGX_FLAGS) $(CFLAGS) $(LDFLAGS) \
+             $(HIREDIS) $(SOURCES)
+
+
+.PHONY: module nginx asan test run bench fuzz lint matrix install clean help
+.PHONY: FORCE
+
+module: ADD = --add-dynamic-module
+module: $(BUILD)/objs/Makefile          ## the module for NGX_SRC (default)
+	$(MAKE) -s -j$(JOBS) -C $(BUILD) -f objs/Makefile modules
+
+nginx: ADD = --add-module
+nginx: $(BUILD)/objs/Makefile           ## a whole nginx with it, in BUILD
+	$(MAKE) -s -j$(JOBS) -C $(BUILD) -f objs/Makefile binary
+
+asan:                                   ## the same, with ASan and UBSan
+	src=$$($(SOURCE_OF) nginx bookworm) && $(MAKE) nginx \
+	    BUILD=build/asan NGX_SRC="$$src" CFLAGS='$(SANITIZE)' \
+	    LDFLAGS='-fsanitize=address,undefined'
+
+test: module asan lint                  ## everything that proves something
+	$(MAKE) -C t/unit test
+	$(MAKE) -C t/fuzz smoke
+	t/lib/run-tests
+	TEST_NGINX_BINARY=$(CURDIR)/build/asan/objs/nginx t/lib/run-tests
+
+run: module                             ## sandbox, Redis and nginx to play
+	./quickstart
+
+bench: module                           ## CPU and latency next to peers
+	t/bench/run
+
+fuzz:                                   ## the fuzzers, for a while
+	$(MAKE) -C t/fuzz
+
+lint:                                   ## layers and style
+	t/lib/lint
+
+matrix:                                 ## compile against what Debian has
+	SUITES='$(SUITES)' t/lib/matrix
+
+install: module                         ## into nginx's modules path
+	install -d $(DESTDIR)$(MODULES) $(DESTDIR)/etc/nginx
+	install -m 644 $(MODULE) $(DESTDIR)$(MODULES)/.zapier.new
+	mv $(DESTDIR)$(MODULES)/.zapier.new \
+	    $(DESTDIR)$(MODULES)/$(notdir $(MODULE))
+	install -m 644 zapier_params $(DESTDIR)/etc/nginx/zapier_params
+
+clean:                                  ## removes what was built
+	rm -rf build
+	for dir in unit fuzz; do \
+	    test ! -f t/$$dir/Makefile || $(MAKE) -C t/$$dir clean; \
+	done
+
+help:                                   ## this list
+	@sed -n 's/^\([a-z]*\):.*## /    make \1 : /p' $(MAKEFILE_LIST) \
+	    | column -t -s :
+
+
+# nginx-dev has no sources but headers, and nginx's configure writes into
+# the directory it runs in: hence the links
+
+$(BUILD)/objs/Makefile: $(BUILD)/settings config
+	for name in auto configure src conf html man contrib; do \
+	    test ! -e $(NGX_SRC)/$$name \
+	        || ln -sfn $(abspath $(NGX_SRC))/$$name $(BUILD)/$$name; \
+	done
+	cd $(BUILD) && export $(HIREDIS) \
+	    && $$(ls ./configure auto/configure 2> /dev/null | head -n 1) \
+	        $(NGX_FLAGS) --with-cc='$(CC)' \
+	        --with-cc-opt='$(CFLAGS) -fPIC -Wall -Wextra -Werror' \
+	        --with-ld-opt='$(LDFLAGS)' --builddir=objs \
+	        $(ADD)='$(CURDIR)' > configure.log \
+	    || { tail configure.log >&2; exit 1; }
+	touch $@
+
+$(BUILD)/settings: FORCE
+	@mkdir -p $(@D)
+	@echo "$(SETTINGS)" | cmp -s - $@ || echo "$(SETTINGS)" > $@

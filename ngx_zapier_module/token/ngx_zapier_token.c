@@ -1,0 +1,270 @@
+
+/*
+ * Looking a token up: in the cache, or by a flight to Redis.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_zapier_token_private.h>
+
+
+/* ms after a failed read when nobody waits who has a token to go on with */
+#define NGX_ZAPIER_TOKEN_SPARE     250
+
+
+static ngx_int_t ngx_zapier_token_fill(ngx_zapier_token_op_t *op,
+    ngx_zapier_token_value_t *value);
+static void ngx_zapier_token_zero(void *data);
+static void ngx_zapier_tokens_cleanup(void *data);
+
+
+ngx_int_t
+ngx_zapier_tokens_init_worker(ngx_zapier_tokens_t *tokens, ngx_cycle_t *cycle)
+{
+    ngx_pool_cleanup_t         *cln;
+    ngx_zapier_token_worker_t  *worker;
+
+    if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
+    {
+        return NGX_OK;
+    }
+
+    worker = ngx_pcalloc(cycle->pool, sizeof(ngx_zapier_token_worker_t));
+    if (worker == NULL) {
+        return NGX_ERROR;
+    }
+
+    cln = ngx_pool_cleanup_add(cycle->pool, 0);
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    worker->tokens = tokens;
+    worker->cycle = cycle;
+    worker->fd = (ngx_socket_t) -1;
+
+    ngx_rbtree_init(&worker->flights, &worker->sentinel,
+                    ngx_str_rbtree_insert_value);
+
+    if (ngx_zapier_token_watch_init(worker) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    tokens->worker = worker;
+
+    /* without a master an old cycle goes without exit_process */
+
+    cln->handler = ngx_zapier_tokens_cleanup;
+    cln->data = tokens;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_zapier_tokens_exit_worker(ngx_zapier_tokens_t *tokens)
+{
+    ngx_queue_t                *q;
+    ngx_rbtree_node_t          *node;
+    ngx_zapier_token_op_t      *op;
+    ngx_zapier_token_worker_t  *worker;
+    ngx_zapier_token_flight_t  *flight;
+
+    worker = tokens->worker;
+
+    if (worker == NULL) {
+        return;
+    }
+
+    ngx_zapier_token_watch_done(worker);
+
+    while (worker->flights.root != &worker->sentinel) {
+
+        node = worker->flights.root;
+        flight = (ngx_zapier_token_flight_t *)
+                     ((u_char *) node
+                      - offsetof(ngx_zapier_token_flight_t, node));
+
+        while (!ngx_queue_empty(&flight->waiters)) {
+            q = ngx_queue_head(&flight->waiters);
+            ngx_queue_remove(q);
+
+            op = ngx_queue_data(q, ngx_zapier_token_op_t, queue);
+            op->flight = NULL;
+        }
+
+        ngx_rbtree_delete(&worker->flights, node);
+        ngx_zapier_token_flight_destroy(flight);
+    }
+
+    tokens->worker = NULL;
+}
+
+
+static void
+ngx_zapier_tokens_cleanup(void *data)
+{
+    ngx_zapier_tokens_exit_worker(data);
+}
+
+
+ngx_int_t
+ngx_zapier_token_start(ngx_zapier_tokens_t *tokens, ngx_zapier_token_op_t *op)
+{
+    ngx_int_t                   rc;
+    ngx_zapier_token_key_t      key;
+    ngx_zapier_token_value_t    value;
+    ngx_zapier_token_worker_t  *worker;
+    ngx_zapier_token_flight_t  *flight;
+
+    op->flight = NULL;
+    op->redis_time = -1;
+    op->started = 0;
+
+    ngx_zapier_token_key(&key, &op->tenant);
+
+    rc = ngx_zapier_token_cache_get(tokens, &key, &value);
+
+    if (rc == NGX_OK) {
+        value.source = NGX_ZAPIER_TOKEN_HIT;
+        return ngx_zapier_token_fill(op, &value);
+    }
+
+    worker = tokens->worker;
+
+    if (worker == NULL) {
+
+        /* without a master a new cycle comes without init_process */
+
+        if (ngx_zapier_tokens_init_worker(tokens, (ngx_cycle_t *) ngx_cycle)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        worker = tokens->worker;
+    }
+
+    if (rc == NGX_AGAIN) {
+
+        if (worker->failed
+            && ngx_zapier_clock() - worker->failed < NGX_ZAPIER_TOKEN_SPARE)
+        {
+            value.source = NGX_ZAPIER_TOKEN_STALE;
+            return ngx_zapier_token_fill(op, &value);
+        }
+
+        ngx_zapier_token_value_zero(&value);
+    }
+
+    op->started = ngx_zapier_clock();
+
+    flight = ngx_zapier_token_flight_find(worker, &key);
+
+    if (flight == NULL) {
+
+        flight = ngx_zapier_token_flight_create(tokens, &key);
+        if (flight == NULL) {
+            return NGX_ERROR;
+        }
+
+        if (ngx_zapier_token_flight_step(flight, &value) != NGX_AGAIN) {
+            ngx_zapier_token_flight_destroy(flight);
+
+            op->started = 0;
+            return ngx_zapier_token_fill(op, &value);
+        }
+
+        ngx_rbtree_insert(&worker->flights, &flight->node.node);
+    }
+
+    op->flight = flight;
+    ngx_queue_insert_tail(&flight->waiters, &op->queue);
+
+    return NGX_AGAIN;
+}
+
+
+void
+ngx_zapier_token_cancel(ngx_zapier_token_op_t *op)
+{
+    /* the flight goes on: what it reads will be asked for again */
+
+    if (op->flight) {
+        ngx_queue_remove(&op->queue);
+        op->flight = NULL;
+    }
+}
+
+
+ngx_int_t
+ngx_zapier_token_has_scope(ngx_str_t *scope, ngx_str_t *name)
+{
+    if (scope->data == NULL) {
+        return NGX_OK;
+    }
+
+    return ngx_zapier_record_has_scope(scope, name);
+}
+
+
+static ngx_int_t
+ngx_zapier_token_fill(ngx_zapier_token_op_t *op,
+    ngx_zapier_token_value_t *value)
+{
+    ngx_str_t           *secret;
+    ngx_pool_cleanup_t  *cln;
+
+    op->result = value->result;
+    op->source = value->source;
+    op->expires = (time_t) value->expires;
+
+    ngx_str_null(&op->authorization);
+    ngx_str_null(&op->scope);
+
+    if (op->started) {
+        op->redis_time = (ngx_int_t) (ngx_zapier_clock() - op->started);
+    }
+
+    if (value->result != NGX_ZAPIER_TOKEN_OK) {
+        return NGX_OK;
+    }
+
+    cln = ngx_pool_cleanup_add(op->pool, sizeof(ngx_str_t));
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    secret = cln->data;
+
+    secret->len = value->authorization_len;
+    secret->data = ngx_pnalloc(op->pool,
+                               value->authorization_len + value->scope_len);
+    if (secret->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    cln->handler = ngx_zapier_token_zero;
+
+    ngx_memcpy(secret->data, value->data,
+               value->authorization_len + value->scope_len);
+
+    op->authorization = *secret;
+
+    if (value->scope_len) {
+        op->scope.len = value->scope_len;
+        op->scope.data = secret->data + secret->len;
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_zapier_token_zero(void *data)
+{
+    ngx_str_t  *secret = data;
+
+    ngx_explicit_memzero(secret->data, secret->len);
+}

@@ -1,0 +1,39 @@
+package Bench::Redis;
+
+# Token records, as an operator's script would write them.
+
+use strict;
+use warnings;
+
+
+sub token {
+    my ($n) = @_;
+
+    return sprintf "bench-%07d-%026d", $n, $n * 7919;
+}
+
+
+sub command {
+    return join "", "*", scalar @_, "\r\n",
+                map { ("\$", length, "\r\n", $_, "\r\n") } @_;
+}
+
+
+sub add_tenants {
+    my ($port, $from, $to) = @_;
+    my $expires = time() + 30 * 86400;
+
+    open my $fh, "|-", "redis-cli -p $port --pipe > /dev/null"
+        or die "redis-cli: $!\n";
+
+    for my $n ($from .. $to - 1) {
+        print $fh command("HSET", sprintf("zapier:token:{t%07d}", $n),
+                          "access_token", token($n), "expires_at", $expires,
+                          "scope", "action:run", "version", 1);
+    }
+
+    close $fh or die "redis-cli could not store the tokens\n";
+}
+
+
+1;
