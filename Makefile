@@ -44,11 +44,11 @@ SETTINGS  := $(CC) $(NGX_SRC) $(NGX_FLAGS) $(CFLAGS) $(LDFLAGS) \
 
 module: ADD = --add-dynamic-module
 module: $(BUILD)/objs/Makefile          ## the module for NGX_SRC (default)
-	$(MAKE) -s -j$(JOBS) -C $(BUILD) -f objs/Makefile modules
+	@$(MAKE) -s -j$(JOBS) -C $(BUILD) -f objs/Makefile modules
 
 nginx: ADD = --add-module
 nginx: $(BUILD)/objs/Makefile           ## a whole nginx with it, in BUILD
-	$(MAKE) -s -j$(JOBS) -C $(BUILD) -f objs/Makefile binary
+	@$(MAKE) -s -j$(JOBS) -C $(BUILD) -f objs/Makefile binary
 
 asan:                                   ## the same, with ASan and UBSan
 	src=$$($(SOURCE_OF) nginx bookworm) && $(MAKE) nginx \
@@ -90,26 +90,28 @@ clean:                                  ## removes what was built
 	done
 
 help:                                   ## this list
-	@sed -n 's/^\([a-z]*\):.*## /    make \1 : /p' $(MAKEFILE_LIST) \
-	    | column -t -s :
+	@sed -n 's|^\([a-z]*\):[^#]*## \(.*\)|make \1#\2|p' $(MAKEFILE_LIST) \
+	    | while IFS="\#" read -r t d; do printf "    %-14s%s\n" "$$t" "$$d"; done
 
 
 # nginx-dev has no sources but headers, and nginx's configure writes into
 # the directory it runs in: hence the links
 
 $(BUILD)/objs/Makefile: $(BUILD)/settings config
-	for name in auto configure src conf html man contrib; do \
+	@for name in auto configure src conf html man contrib; do \
 	    test ! -e $(NGX_SRC)/$$name \
 	        || ln -sfn $(abspath $(NGX_SRC))/$$name $(BUILD)/$$name; \
 	done
-	cd $(BUILD) && export $(HIREDIS) \
+	@echo 'configuring $(BUILD) from $(NGX_SRC)'
+	@cd $(BUILD) && export $(HIREDIS) \
 	    && $$(ls ./configure auto/configure 2> /dev/null | head -n 1) \
 	        $(NGX_FLAGS) --with-cc='$(CC)' \
-	        --with-cc-opt='$(CFLAGS) -fPIC -Wall -Wextra -Werror' \
+	        --with-cc-opt='$(CFLAGS) -fPIC -Wall -Wextra -Wno-unused-parameter \
+                          -Werror' \
 	        --with-ld-opt='$(LDFLAGS)' --builddir=objs \
 	        $(ADD)='$(CURDIR)' > configure.log \
 	    || { tail configure.log >&2; exit 1; }
-	touch $@
+	@touch $@
 
 $(BUILD)/settings: FORCE
 	@mkdir -p $(@D)

@@ -34,9 +34,8 @@ enum {
 
 enum {
     ac_bad = 0,
-    ac_element,
+    ac_element,      /* a comma or a colon: a value comes next */
     ac_member,
-    ac_colon,
     ac_key,
     ac_close,
     ac_object,
@@ -67,20 +66,12 @@ enum {
 };
 
 
-enum {
-    nu_start = 0,
-    nu_minus,
-    nu_zero,
-    nu_int,
-    nu_point,
-    nu_frac,
-    nu_e,
-    nu_sign,
-    nu_exp
-};
+/*
+ * UTF-8 and numbers are checked by automata whose state is the place, in
+ * the row of the byte at hand, of the 6 bits that hold the next state.
+ */
 
-
-/* states of the UTF-8 automaton: their place in a row of the table */
+#define row_to(from, to)     ((uint64_t) (to) << (from))
 
 #define UTF8_BAD     0
 #define UTF8_OK      6
@@ -92,16 +83,40 @@ enum {
 #define UTF8_F0      42
 #define UTF8_F4      48
 
-#define utf8_to(from, to)    ((uint64_t) (to) << (from))
 #define utf8_tail                                                            \
-    (utf8_to(UTF8_1, UTF8_OK) | utf8_to(UTF8_2, UTF8_1)                      \
-     | utf8_to(UTF8_3, UTF8_2))
+    (row_to(UTF8_1, UTF8_OK) | row_to(UTF8_2, UTF8_1)                        \
+     | row_to(UTF8_3, UTF8_2))
 
 #define utf8_next(state, ch)                                                 \
     ((ngx_zapier_json_utf8_rows[ngx_zapier_json_utf8_class[(ch) - 0x80]]     \
       >> (state)) & 0x3f)
 
 
+#define NUMBER_BAD    0
+#define NUMBER_START  6
+#define NUMBER_MINUS  12
+#define NUMBER_POINT  18
+#define NUMBER_E      24
+#define NUMBER_SIGN   30
+#define NUMBER_ZERO   36     /* from here on it may end */
+#define NUMBER_INT    42
+#define NUMBER_FRAC   48
+#define NUMBER_EXP    54
+
+#define number_complete(state)  ((state) >= NUMBER_ZERO)
+
+#define number_next(state, ch)                                               \
+    ((ngx_zapier_json_number_rows[ngx_zapier_json_number_class[ch]]          \
+      >> (state)) & 0x3f)
+
+#define number_digit                                                         \
+    (row_to(NUMBER_INT, NUMBER_INT) | row_to(NUMBER_POINT, NUMBER_FRAC)      \
+     | row_to(NUMBER_FRAC, NUMBER_FRAC) | row_to(NUMBER_E, NUMBER_EXP)       \
+     | row_to(NUMBER_SIGN, NUMBER_EXP) | row_to(NUMBER_EXP, NUMBER_EXP))
+
+
+static ngx_int_t ngx_zapier_json_report(ngx_zapier_json_t *json,
+    ngx_uint_t action, u_char ch);
 static ngx_int_t ngx_zapier_json_token(ngx_zapier_json_t *json, u_char **pos,
     u_char *last);
 static u_char *ngx_zapier_json_string(ngx_zapier_json_t *json, u_char *p,
@@ -132,7 +147,13 @@ static u_char  ngx_zapier_json_class[256] = {
 static u_char  ngx_zapier_json_types[256] = {
     ['{'] = NGX_ZAPIER_JSON_OBJECT, ['['] = NGX_ZAPIER_JSON_ARRAY,
     ['"'] = NGX_ZAPIER_JSON_STRING, ['t'] = NGX_ZAPIER_JSON_TRUE,
-    ['f'] = NGX_ZAPIER_JSON_FALSE, ['n'] = NGX_ZAPIER_JSON_NULL
+    ['f'] = NGX_ZAPIER_JSON_FALSE, ['n'] = NGX_ZAPIER_JSON_NULL,
+    ['-'] = NGX_ZAPIER_JSON_NUMBER, ['0'] = NGX_ZAPIER_JSON_NUMBER,
+    ['1'] = NGX_ZAPIER_JSON_NUMBER, ['2'] = NGX_ZAPIER_JSON_NUMBER,
+    ['3'] = NGX_ZAPIER_JSON_NUMBER, ['4'] = NGX_ZAPIER_JSON_NUMBER,
+    ['5'] = NGX_ZAPIER_JSON_NUMBER, ['6'] = NGX_ZAPIER_JSON_NUMBER,
+    ['7'] = NGX_ZAPIER_JSON_NUMBER, ['8'] = NGX_ZAPIER_JSON_NUMBER,
+    ['9'] = NGX_ZAPIER_JSON_NUMBER
 };
 
 
@@ -159,7 +180,7 @@ static u_char  ngx_zapier_json_actions[][16] = {
       ac_key },
 
     /* sw_colon */
-    { ac_bad, ac_bad,    ac_bad,   ac_bad,   ac_bad,   ac_bad,     ac_colon },
+    { ac_bad, ac_bad,    ac_bad,   ac_bad,   ac_bad,   ac_bad,     ac_element },
 
     /* sw_next_element */
     { ac_bad, ac_bad,    ac_bad,   ac_bad,   ac_close, ac_element, ac_bad },
@@ -189,24 +210,57 @@ static u_char  ngx_zapier_json_utf8_class[128] = {
 static uint64_t  ngx_zapier_json_utf8_rows[] = {
 
     /* 80..8F */
-    utf8_tail | utf8_to(UTF8_ED, UTF8_1) | utf8_to(UTF8_F4, UTF8_2),
+    utf8_tail | row_to(UTF8_ED, UTF8_1) | row_to(UTF8_F4, UTF8_2),
 
     /* 90..9F */
-    utf8_tail | utf8_to(UTF8_ED, UTF8_1) | utf8_to(UTF8_F0, UTF8_2),
+    utf8_tail | row_to(UTF8_ED, UTF8_1) | row_to(UTF8_F0, UTF8_2),
 
     /* A0..BF */
-    utf8_tail | utf8_to(UTF8_E0, UTF8_1) | utf8_to(UTF8_F0, UTF8_2),
+    utf8_tail | row_to(UTF8_E0, UTF8_1) | row_to(UTF8_F0, UTF8_2),
 
     /* C0, C1, F5..FF */
     0,
 
-    utf8_to(UTF8_OK, UTF8_1),     /* C2..DF */
-    utf8_to(UTF8_OK, UTF8_E0),
-    utf8_to(UTF8_OK, UTF8_2),     /* E1..EC, EE, EF */
-    utf8_to(UTF8_OK, UTF8_ED),
-    utf8_to(UTF8_OK, UTF8_F0),
-    utf8_to(UTF8_OK, UTF8_3),     /* F1..F3 */
-    utf8_to(UTF8_OK, UTF8_F4)
+    row_to(UTF8_OK, UTF8_1),     /* C2..DF */
+    row_to(UTF8_OK, UTF8_E0),
+    row_to(UTF8_OK, UTF8_2),     /* E1..EC, EE, EF */
+    row_to(UTF8_OK, UTF8_ED),
+    row_to(UTF8_OK, UTF8_F0),
+    row_to(UTF8_OK, UTF8_3),     /* F1..F3 */
+    row_to(UTF8_OK, UTF8_F4)
+};
+
+
+static u_char  ngx_zapier_json_number_class[256] = {
+    ['0'] = 1, ['1'] = 2, ['2'] = 2, ['3'] = 2, ['4'] = 2, ['5'] = 2,
+    ['6'] = 2, ['7'] = 2, ['8'] = 2, ['9'] = 2, ['-'] = 3, ['+'] = 4,
+    ['.'] = 5, ['e'] = 6, ['E'] = 6
+};
+
+
+static uint64_t  ngx_zapier_json_number_rows[] = {
+    0,
+
+    /* 0 */
+    number_digit | row_to(NUMBER_START, NUMBER_ZERO)
+    | row_to(NUMBER_MINUS, NUMBER_ZERO),
+
+    /* 1..9 */
+    number_digit | row_to(NUMBER_START, NUMBER_INT)
+    | row_to(NUMBER_MINUS, NUMBER_INT),
+
+    /* - */
+    row_to(NUMBER_START, NUMBER_MINUS) | row_to(NUMBER_E, NUMBER_SIGN),
+
+    /* + */
+    row_to(NUMBER_E, NUMBER_SIGN),
+
+    /* . */
+    row_to(NUMBER_ZERO, NUMBER_POINT) | row_to(NUMBER_INT, NUMBER_POINT),
+
+    /* e */
+    row_to(NUMBER_ZERO, NUMBER_E) | row_to(NUMBER_INT, NUMBER_E)
+    | row_to(NUMBER_FRAC, NUMBER_E)
 };
 
 
@@ -227,13 +281,15 @@ ngx_zapier_json_feed(ngx_zapier_json_t *json, u_char **pos, u_char *last)
 {
     u_char      *p, *start;
     ngx_int_t    rc;
-    ngx_uint_t   state, depth, action;
+    ngx_uint_t   state, depth, action, level;
 
     p = *pos;
     start = p;
     rc = NGX_OK;
     state = json->state;
     depth = json->depth;
+    level = json->level;
+    action = ac_bad;
 
     if (json->token) {
         goto token;
@@ -248,73 +304,67 @@ ngx_zapier_json_feed(ngx_zapier_json_t *json, u_char **pos, u_char *last)
 
         action = ngx_zapier_json_actions[state][ngx_zapier_json_class[*p]];
 
-        if (depth <= json->level && action >= ac_close) {
-
-            if (!json->reported) {
-                json->reported = 1;
-                json->event = (action == ac_close) ? NGX_ZAPIER_JSON_CLOSE
-                                                   : NGX_ZAPIER_JSON_VALUE;
-                json->type = ngx_zapier_json_types[*p];
-                rc = NGX_AGAIN;
-                break;
-            }
-
-            json->reported = 0;
+        if (depth <= level && action >= ac_close
+            && ngx_zapier_json_report(json, action, *p) == NGX_AGAIN)
+        {
+            rc = NGX_AGAIN;
+            break;
         }
+
+        json->reported = 0;
 
         switch (action) {
 
         case ac_key:
             state = sw_colon;
+            p++;
 
-            if (depth <= json->level) {
+            if (depth > level) {
+                p = ngx_zapier_json_span(p, last);
+
+                if (p < last - 1 && p[0] == '"' && p[1] == ':') {
+                    p += 2;
+                    state = sw_value;
+                    continue;
+                }
+
+            } else {
                 json->capture = 1;
                 json->key_len = 0;
-                json->key_offset = json->offset + (p - start);
+                json->key_offset = json->offset + (p - 1 - start);
             }
 
-            goto string;
+            json->token = tk_string;
+            goto token;
 
         case ac_string:
             state = json->stack[depth];
-
-        string:
-
             p++;
 
-            if (depth > json->level) {
+            if (depth > level) {
                 p = ngx_zapier_json_span(p, last);
 
                 if (p < last && *p == '"') {
-                    p++;
-
-                    if (state == sw_colon && p < last && *p == ':') {
-                        p++;
-                        state = sw_value;
-                    }
-
-                    continue;
+                    break;
                 }
             }
 
             json->token = tk_string;
-            json->sub = st_text;
             goto token;
 
         case ac_number:
             state = json->stack[depth];
+            json->sub = NUMBER_START;
             json->token = tk_number;
-            json->sub = nu_start;
             goto token;
 
         case ac_literal:
             state = json->stack[depth];
-            json->token = tk_literal;
             json->literal = (*p == 't') ? "true"
                                         : (*p == 'f') ? "false" : "null";
+            json->token = tk_literal;
             goto token;
 
-        case ac_colon:
         case ac_element:
             state = sw_value;
             break;
@@ -324,16 +374,23 @@ ngx_zapier_json_feed(ngx_zapier_json_t *json, u_char **pos, u_char *last)
             break;
 
         case ac_object:
+            if (depth == NGX_ZAPIER_JSON_DEPTH) {
+                rc = NGX_DECLINED;
+                goto done;
+            }
+
+            state = sw_first_key;
+            json->stack[++depth] = sw_next_member;
+            break;
+
         case ac_array:
             if (depth == NGX_ZAPIER_JSON_DEPTH) {
                 rc = NGX_DECLINED;
                 goto done;
             }
 
-            depth++;
-            state = (action == ac_object) ? sw_first_key : sw_first_element;
-            json->stack[depth] = (action == ac_object) ? sw_next_member
-                                                       : sw_next_element;
+            state = sw_first_element;
+            json->stack[++depth] = sw_next_element;
             break;
 
         case ac_close:
@@ -351,6 +408,8 @@ ngx_zapier_json_feed(ngx_zapier_json_t *json, u_char **pos, u_char *last)
     token:
 
         json->state = state;
+        json->depth = depth;
+
         rc = ngx_zapier_json_token(json, &p, last);
 
         if (rc != NGX_OK) {
@@ -369,6 +428,29 @@ done:
 }
 
 
+/* NGX_AGAIN for an event, NGX_OK when the caller comes back from it */
+
+static ngx_int_t
+ngx_zapier_json_report(ngx_zapier_json_t *json, ngx_uint_t action, u_char ch)
+{
+    if (json->reported) {
+        return NGX_OK;
+    }
+
+    json->reported = 1;
+
+    if (action == ac_close) {
+        json->event = NGX_ZAPIER_JSON_CLOSE;
+
+    } else {
+        json->event = NGX_ZAPIER_JSON_VALUE;
+        json->type = ngx_zapier_json_types[ch];
+    }
+
+    return NGX_AGAIN;
+}
+
+
 ngx_int_t
 ngx_zapier_json_finish(ngx_zapier_json_t *json)
 {
@@ -378,16 +460,8 @@ ngx_zapier_json_finish(ngx_zapier_json_t *json)
 
     /* only the end of the text ends a number that is the root */
 
-    if (json->token == tk_number) {
-
-        switch (json->sub) {
-
-        case nu_zero:
-        case nu_int:
-        case nu_frac:
-        case nu_exp:
-            return NGX_OK;
-        }
+    if (json->token == tk_number && number_complete(json->sub)) {
+        return NGX_OK;
     }
 
     return (json->token == tk_none) ? NGX_OK : NGX_DECLINED;
@@ -472,11 +546,14 @@ ngx_zapier_json_string(ngx_zapier_json_t *json, u_char *p, u_char *last)
             return NULL;
         }
 
-        if (json->capture) {
+        /* the end of the key, too, ends a lone surrogate */
+
+        if (json->capture && (p > start || (p < last && *p == '"'))) {
             ngx_zapier_json_keep(json, start, p - start);
         }
 
         if (p == last || *p == '"') {
+            json->sub = st_text;
             return p;
         }
 
@@ -668,129 +745,30 @@ ngx_zapier_json_keep(ngx_zapier_json_t *json, u_char *p, size_t len)
 static u_char *
 ngx_zapier_json_number(ngx_zapier_json_t *json, u_char *p, u_char *last)
 {
-    switch (json->sub) {
-    case nu_minus:
-        goto minus;
-    case nu_zero:
-        goto zero;
-    case nu_int:
-        goto integer;
-    case nu_point:
-        goto point;
-    case nu_frac:
-        goto frac;
-    case nu_e:
-        goto e;
-    case nu_sign:
-        goto sign;
-    case nu_exp:
-        goto exp;
-    }
+    ngx_uint_t  state, next;
 
-    if (*p == '-') {
-        p++;
+    state = json->sub;
 
-    minus:
+    for ( /* void */ ; p < last; p++) {
+        next = number_next(state, *p);
 
-        json->sub = nu_minus;
+        if (next == NUMBER_BAD) {
 
-        if (p == last) {
-            return p;
-        }
-
-        if (!ngx_zapier_json_digit(*p)) {
-            goto bad;
-        }
-    }
-
-    if (*p == '0') {
-        p++;
-
-    zero:
-
-        json->sub = nu_zero;
-
-    } else {
-
-    integer:
-
-        json->sub = nu_int;
-        p = ngx_zapier_json_digits(p, last);
-    }
-
-    if (p == last) {
-        return p;
-    }
-
-    if (*p == '.') {
-        p++;
-
-    point:
-
-        json->sub = nu_point;
-
-        if (p == last) {
-            return p;
-        }
-
-        if (!ngx_zapier_json_digit(*p)) {
-            goto bad;
-        }
-
-    frac:
-
-        json->sub = nu_frac;
-        p = ngx_zapier_json_digits(p, last);
-
-        if (p == last) {
-            return p;
-        }
-    }
-
-    if (*p == 'e' || *p == 'E') {
-        p++;
-
-    e:
-
-        json->sub = nu_e;
-
-        if (p == last) {
-            return p;
-        }
-
-        if (*p == '+' || *p == '-') {
-            p++;
-
-        sign:
-
-            json->sub = nu_sign;
-
-            if (p == last) {
-                return p;
+            if (!number_complete(state)) {
+                json->bad = p;
+                return NULL;
             }
+
+            json->token = tk_none;
+            break;
         }
 
-        if (!ngx_zapier_json_digit(*p)) {
-            goto bad;
-        }
-
-    exp:
-
-        json->sub = nu_exp;
-        p = ngx_zapier_json_digits(p, last);
-
-        if (p == last) {
-            return p;
-        }
+        state = next;
     }
 
-    json->token = tk_none;
+    json->sub = state;
+
     return p;
-
-bad:
-
-    json->bad = p;
-    return NULL;
 }
 
 

@@ -207,14 +207,13 @@ ngx_http_zapier_body_read(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 static ngx_int_t
 ngx_http_zapier_body_init(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 {
-    ngx_str_t                    action, authentication;
     ngx_http_zapier_loc_conf_t  *zlcf;
 
     zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
 
-    if (ngx_http_zapier_body_default(r, zlcf->action, &action) != NGX_OK
+    if (ngx_http_zapier_body_default(r, zlcf->action, &ctx->action) != NGX_OK
         || ngx_http_zapier_body_default(r, zlcf->authentication,
-                                        &authentication)
+                                        &ctx->authentication)
            != NGX_OK)
     {
         return NGX_ERROR;
@@ -224,8 +223,8 @@ ngx_http_zapier_body_init(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     ctx->received = 0;
     ctx->body_length = 0;
 
-    ctx->envelope = ngx_zapier_envelope_create(r->pool, &action,
-                                               &authentication);
+    ctx->envelope = ngx_zapier_envelope_create(r->pool, &ctx->action,
+                                               &ctx->authentication);
 
     return (ctx->envelope == NULL) ? NGX_ERROR : NGX_OK;
 }

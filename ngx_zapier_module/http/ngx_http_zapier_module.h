@@ -84,6 +84,8 @@ typedef struct {
     ngx_str_t                  error;      /* code of our own answer */
 
     ngx_zapier_envelope_t     *envelope;
+    ngx_str_t                  action;     /* defaults as JSON text */
+    ngx_str_t                  authentication;
     off_t                      received;   /* bytes of the caller's body */
     off_t                      body_length; /* with what was inserted */
     ngx_int_t                  body_rc;    /* of the scan so far */

@@ -52,7 +52,8 @@ typedef struct {
 /* what is told to callers, of the scope that binds */
 typedef struct {
     ngx_zapier_limit_zone_t   *zone;       /* NULL: nothing is known */
-    int64_t                    limit;
+    int64_t                    limit;      /* -1: only that it is used up
+                                              or how much is left */
     int64_t                    remaining;
     time_t                     reset;      /* epoch s, never in the past */
     time_t                     retry_after; /* s, at least 1; 0: passed */
@@ -80,6 +81,7 @@ typedef struct {
 
     /* private */
     ngx_zapier_shm_table_t     table;
+    void                      *chain;      /* what must not be evicted now */
 } ngx_zapier_limits_t;
 
 

@@ -14,8 +14,12 @@
 #include <ngx_zapier_shm.h>
 
 
-/* old entries of a table looked at to make room for one allocation */
-#define NGX_ZAPIER_SHM_EVICT  32
+/*
+ * Old entries of a table looked at to make room for one allocation: those
+ * of the same size, and then all.  A page of small entries holds 64.
+ */
+#define NGX_ZAPIER_SHM_SAME   32
+#define NGX_ZAPIER_SHM_ANY    256
 
 /* s between two complaints */
 #define NGX_ZAPIER_SHM_QUIET  10
@@ -280,11 +284,9 @@ ngx_zapier_shm_evict(ngx_zapier_shm_table_t *table, size_t size,
     chunk = ngx_zapier_shm_chunk(size);
     q = ngx_queue_last(&tsh->lru);
 
-    for (n = 0; n < NGX_ZAPIER_SHM_EVICT; n++) {
+    n = same ? NGX_ZAPIER_SHM_SAME : NGX_ZAPIER_SHM_ANY;
 
-        if (q == ngx_queue_sentinel(&tsh->lru)) {
-            break;
-        }
+    while (n-- && q != ngx_queue_sentinel(&tsh->lru)) {
 
         prev = ngx_queue_prev(q);
         node = ngx_queue_data(q, ngx_zapier_shm_node_t, lru);

@@ -13,8 +13,6 @@
 #define NGX_ZAPIER_TOKEN_SPARE     250
 
 
-static ngx_int_t ngx_zapier_token_fill(ngx_zapier_token_op_t *op,
-    ngx_zapier_token_value_t *value);
 static void ngx_zapier_token_zero(void *data);
 static void ngx_zapier_tokens_cleanup(void *data);
 
@@ -65,11 +63,7 @@ ngx_zapier_tokens_init_worker(ngx_zapier_tokens_t *tokens, ngx_cycle_t *cycle)
 void
 ngx_zapier_tokens_exit_worker(ngx_zapier_tokens_t *tokens)
 {
-    ngx_queue_t                *q;
-    ngx_rbtree_node_t          *node;
-    ngx_zapier_token_op_t      *op;
     ngx_zapier_token_worker_t  *worker;
-    ngx_zapier_token_flight_t  *flight;
 
     worker = tokens->worker;
 
@@ -78,25 +72,7 @@ ngx_zapier_tokens_exit_worker(ngx_zapier_tokens_t *tokens)
     }
 
     ngx_zapier_token_watch_done(worker);
-
-    while (worker->flights.root != &worker->sentinel) {
-
-        node = worker->flights.root;
-        flight = (ngx_zapier_token_flight_t *)
-                     ((u_char *) node
-                      - offsetof(ngx_zapier_token_flight_t, node));
-
-        while (!ngx_queue_empty(&flight->waiters)) {
-            q = ngx_queue_head(&flight->waiters);
-            ngx_queue_remove(q);
-
-            op = ngx_queue_data(q, ngx_zapier_token_op_t, queue);
-            op->flight = NULL;
-        }
-
-        ngx_rbtree_delete(&worker->flights, node);
-        ngx_zapier_token_flight_destroy(flight);
-    }
+    ngx_zapier_token_flights_destroy(worker);
 
     tokens->worker = NULL;
 }
@@ -116,11 +92,13 @@ ngx_zapier_token_start(ngx_zapier_tokens_t *tokens, ngx_zapier_token_op_t *op)
     ngx_zapier_token_key_t      key;
     ngx_zapier_token_value_t    value;
     ngx_zapier_token_worker_t  *worker;
-    ngx_zapier_token_flight_t  *flight;
 
     op->flight = NULL;
     op->redis_time = -1;
     op->started = 0;
+
+    value.authorization_len = 0;
+    value.scope_len = 0;
 
     ngx_zapier_token_key(&key, &op->tenant);
 
@@ -128,61 +106,44 @@ ngx_zapier_token_start(ngx_zapier_tokens_t *tokens, ngx_zapier_token_op_t *op)
 
     if (rc == NGX_OK) {
         value.source = NGX_ZAPIER_TOKEN_HIT;
-        return ngx_zapier_token_fill(op, &value);
+        goto done;
+    }
+
+    /* without a master a new cycle comes without init_process */
+
+    if (tokens->worker == NULL
+        && ngx_zapier_tokens_init_worker(tokens, (ngx_cycle_t *) ngx_cycle)
+           != NGX_OK)
+    {
+        rc = NGX_ERROR;
+        goto failed;
     }
 
     worker = tokens->worker;
 
-    if (worker == NULL) {
-
-        /* without a master a new cycle comes without init_process */
-
-        if (ngx_zapier_tokens_init_worker(tokens, (ngx_cycle_t *) ngx_cycle)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-
-        worker = tokens->worker;
+    if (rc == NGX_AGAIN
+        && worker->failed
+        && ngx_zapier_clock() - worker->failed < NGX_ZAPIER_TOKEN_SPARE)
+    {
+        value.source = NGX_ZAPIER_TOKEN_STALE;
+        goto done;
     }
 
-    if (rc == NGX_AGAIN) {
+    rc = ngx_zapier_token_flight_join(worker, &key, op, &value);
 
-        if (worker->failed
-            && ngx_zapier_clock() - worker->failed < NGX_ZAPIER_TOKEN_SPARE)
-        {
-            value.source = NGX_ZAPIER_TOKEN_STALE;
-            return ngx_zapier_token_fill(op, &value);
-        }
-
-        ngx_zapier_token_value_zero(&value);
+    if (rc != NGX_OK) {
+        goto failed;
     }
 
-    op->started = ngx_zapier_clock();
+done:
 
-    flight = ngx_zapier_token_flight_find(worker, &key);
+    rc = ngx_zapier_token_fill(op, &value);
 
-    if (flight == NULL) {
+failed:
 
-        flight = ngx_zapier_token_flight_create(tokens, &key);
-        if (flight == NULL) {
-            return NGX_ERROR;
-        }
+    ngx_zapier_token_value_zero(&value);
 
-        if (ngx_zapier_token_flight_step(flight, &value) != NGX_AGAIN) {
-            ngx_zapier_token_flight_destroy(flight);
-
-            op->started = 0;
-            return ngx_zapier_token_fill(op, &value);
-        }
-
-        ngx_rbtree_insert(&worker->flights, &flight->node.node);
-    }
-
-    op->flight = flight;
-    ngx_queue_insert_tail(&flight->waiters, &op->queue);
-
-    return NGX_AGAIN;
+    return rc;
 }
 
 
@@ -209,7 +170,7 @@ ngx_zapier_token_has_scope(ngx_str_t *scope, ngx_str_t *name)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_zapier_token_fill(ngx_zapier_token_op_t *op,
     ngx_zapier_token_value_t *value)
 {
@@ -228,6 +189,7 @@ ngx_zapier_token_fill(ngx_zapier_token_op_t *op,
     }
 
     if (value->result != NGX_ZAPIER_TOKEN_OK) {
+        op->source = NGX_ZAPIER_TOKEN_NONE;
         return NGX_OK;
     }
 

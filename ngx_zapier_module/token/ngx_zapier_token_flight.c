@@ -87,6 +87,7 @@ ngx_zapier_token_flight_join(ngx_zapier_token_worker_t *worker,
     }
 
     op->flight = flight;
+    op->started = ngx_zapier_clock();
     ngx_queue_insert_tail(&flight->waiters, &op->queue);
 
     return NGX_AGAIN;

@@ -125,6 +125,36 @@ typedef struct {
 } ngx_zapier_token_state_t;
 
 
+/* ngx_zapier_token.c */
+
+/* Hands a value to a look-up.  NGX_OK or NGX_ERROR (no memory). */
+ngx_int_t ngx_zapier_token_fill(ngx_zapier_token_op_t *op,
+    ngx_zapier_token_value_t *value);
+
+
+/* ngx_zapier_token_flight.c */
+
+/*
+ * NGX_OK     *value is the result
+ * NGX_AGAIN  op's handler will be called
+ * NGX_ERROR  no memory
+ */
+ngx_int_t ngx_zapier_token_flight_join(ngx_zapier_token_worker_t *worker,
+    ngx_zapier_token_key_t *key, ngx_zapier_token_op_t *op,
+    ngx_zapier_token_value_t *value);
+
+/* Those who wait are not called. */
+void ngx_zapier_token_flights_destroy(ngx_zapier_token_worker_t *worker);
+
+
+/* ngx_zapier_token_reply.c */
+
+/* NGX_OK, or NGX_DECLINED: the reply is no answer to the question. */
+ngx_int_t ngx_zapier_token_decode(ngx_zapier_token_worker_t *worker,
+    ngx_str_t *tenant, ngx_zapier_redis_reply_t *reply,
+    ngx_zapier_token_value_t *value);
+
+
 /* ngx_zapier_token_watch.c */
 
 ngx_int_t ngx_zapier_token_watch_init(ngx_zapier_token_worker_t *worker);

@@ -102,7 +102,7 @@ ngx_zapier_token_decode_record(ngx_str_t *tenant,
 
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "token record of tenant \"%V\" has a wrong \"%s\"",
-                      &flight->key.tenant, record->fault);
+                      tenant, record->fault);
         return;
     }
 

@@ -98,8 +98,9 @@ bench_small(size_t *len)
 static u_char *
 bench_records(size_t size, const char *eol, size_t *len)
 {
-    char  *text, *p;
-    int    i, n;
+    int        i;
+    char      *text, *p;
+    unsigned   n;
 
     text = malloc(size + 1024);
     n = 0;
@@ -111,9 +112,9 @@ bench_records(size_t size, const char *eol, size_t *len)
         n = (n * 1103515245 + 12345) & 0x7fffffff;
 
         p += sprintf(p, "%s%s{%s\"id\":%d,%s\"name\":\"%.*s\",%s\"email\":"
-                     "\"user%d@example.com\",%s\"score\":%d.%02d,%s"
+                     "\"user%u@example.com\",%s\"score\":%u.%02u,%s"
                      "\"active\":%s,%s\"note\":%s}", i == 1 ? "" : ",", eol,
-                     eol, 1000 + i, eol, 4 + n % 20,
+                     eol, 1000 + i, eol, (int) (4 + n % 20),
                      "Josephine Winterbottom-Smythe", eol, n % 10000, eol,
                      n % 500, n % 100, eol, (n & 64) ? "true" : "false", eol,
                      (n & 1024) ? "null" : "\"call back on Monday\"");

@@ -309,10 +309,9 @@ stretched(void)
 static void
 random_demand(uint32_t limit, uint32_t window, uint64_t now)
 {
-    sim_t        s;
-    uint32_t     n, gap, units;
-    const char  *name;
-    char         buf[100];
+    sim_t     s;
+    char      buf[100];
+    uint32_t  n, gap, units;
 
     sim_init(&s, limit, window, now);
 
@@ -332,48 +331,59 @@ random_demand(uint32_t limit, uint32_t window, uint64_t now)
         }
     }
 
-    name = buf;
-    snprintf(buf, sizeof(buf), "%u per %u ms: no overrun",
-                 limit, window);
-    is_int(s.overruns, 0, name);
+    snprintf(buf, sizeof(buf), "%u per %u ms: no overrun", limit, window);
+    is_int(s.overruns, 0, buf);
 
     sim_free(&s);
 }
 
 
-/* the same demand without returns, compared with a plain log */
+/*
+ * The same demand without returns, compared with a plain log.  What counts
+ * is the time until ten times the limit is admitted: calls come in bursts,
+ * so that at any one time one of the two may be ahead by a burst.
+ */
 
 static void
 saturated(uint32_t limit, uint32_t window)
 {
     sim_t     s;
     char      buf[100];
-    uint32_t  n, gap;
+    uint32_t  gap;
+    uint64_t  target, start, took, best;
 
     sim_init(&s, limit, window, rnd(1000000000));
 
     gap = (uint32_t) ((uint64_t) window / limit);
+    target = (uint64_t) limit * 10;
+    start = s.now;
+    best = 0;
 
-    for (n = 0; n < 100000; n++) {
+    while (s.log.admitted < target) {
         (void) sim_try(&s, 1);
+
+        if (best == 0 && s.ideal.admitted == target) {
+            best = s.now - start;
+        }
+
         s.now += gap ? rnd(gap + 1) : rnd(4) == 0;
     }
 
-    snprintf(buf, sizeof(buf), "%u per %u ms: no overrun",
-                 limit, window);
+    took = s.now - start;
+
+    snprintf(buf, sizeof(buf), "%u per %u ms: no overrun", limit, window);
     is_int(s.overruns, 0, buf);
 
     if (limit <= NGX_ZAPIER_WINDOW_SLOTS) {
-        snprintf(buf, sizeof(buf), "%u per %u ms: exact",
-                     limit, window);
+        snprintf(buf, sizeof(buf), "%u per %u ms: exact", limit, window);
         is_int(s.differ, 0, buf);
 
     } else {
-        snprintf(buf, sizeof(buf),
-                     "%u per %u ms: at least 98 %% used", limit, window);
-        if (!ok(s.log.admitted * 100 >= s.ideal.admitted * 98, buf)) {
-            diag("%llu of %llu", (unsigned long long) s.log.admitted,
-                 (unsigned long long) s.ideal.admitted);
+        snprintf(buf, sizeof(buf), "%u per %u ms: at least 98 %% used",
+                 limit, window);
+        if (!ok(best * 100 >= took * 98, buf)) {
+            diag("%llu ms instead of %llu ms", (unsigned long long) took,
+                 (unsigned long long) best);
         }
     }
 
@@ -387,8 +397,8 @@ static void
 honest_wait(uint32_t limit, uint32_t window)
 {
     sim_t     s;
-    uint32_t  n, wait;
     char      buf[100];
+    uint32_t  n, wait;
 
     sim_init(&s, limit, window, rnd(1000000000));
 
@@ -410,8 +420,7 @@ honest_wait(uint32_t limit, uint32_t window)
         s.liars += (sim_try(&s, 1) != 0);
     }
 
-    snprintf(buf, sizeof(buf), "%u per %u ms: wait is true",
-                 limit, window);
+    snprintf(buf, sizeof(buf), "%u per %u ms: wait is true", limit, window);
     is_int(s.liars, 0, buf);
 
     sim_free(&s);

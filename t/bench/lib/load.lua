@@ -47,8 +47,6 @@ function init(args)
         wrk.body = read(args[3])
     end
 
-    wrk.init(args)
-
     if not tenants then
         return
     end

@@ -100,13 +100,13 @@ sub cpu_time {
 }
 
 
-sub memory {
+sub shared_memory {
     my ($pid) = @_;
 
     open my $fh, "<", "/proc/$pid/status" or return 0;
 
     for (<$fh>) {
-        return $1 * 1024 if /^VmRSS:\s+(\d+) kB/;
+        return $1 * 1024 if /^RssShmem:\s+(\d+) kB/;
     }
 
     return 0;

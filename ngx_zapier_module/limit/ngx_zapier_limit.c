@@ -1,0 +1,423 @@
+
+/*
+ * Claims on chains of scopes, counted in shared memory.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_zapier_limit_entry.h>
+
+
+#define NGX_ZAPIER_LIMIT_TOO_MANY     429
+#define NGX_ZAPIER_LIMIT_UNAVAILABLE  503
+
+
+static ngx_uint_t ngx_zapier_limit_judge_all(ngx_zapier_limit_chain_t *chain,
+    ngx_flag_t charged, ngx_zapier_limit_state_t *states);
+static void ngx_zapier_limit_charge_all(ngx_zapier_limit_chain_t *chain,
+    ngx_uint_t times);
+static ngx_int_t ngx_zapier_limit_provide_all(
+    ngx_zapier_limit_chain_t *chain);
+static void ngx_zapier_limit_unknown(ngx_zapier_limit_claim_t *claim);
+static void ngx_zapier_limit_tell(ngx_zapier_limit_chain_t *chain,
+    ngx_uint_t status, ngx_zapier_ratelimit_t *rl,
+    ngx_zapier_limit_told_t *told);
+static uint32_t ngx_zapier_limit_clamp(int64_t n);
+static void ngx_zapier_limit_log(ngx_zapier_limit_claim_t *claim,
+    ngx_zapier_limit_chain_t *chain, ngx_uint_t closed, ngx_uint_t lost,
+    ngx_uint_t status);
+
+
+ngx_int_t
+ngx_zapier_limits_init(ngx_conf_t *cf, ngx_zapier_limits_t *limits)
+{
+    (void) cf;
+
+    limits->chain = NULL;
+
+    limits->table.name = "limits";
+    limits->table.evict = ngx_zapier_limit_evict;
+    limits->table.data = limits;
+    limits->table.data_size = 0;
+
+    return ngx_zapier_shm_table_add(limits->shm, &limits->table);
+}
+
+
+ngx_int_t
+ngx_zapier_limit_peek(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_claim_t *claim)
+{
+    ngx_uint_t                refused;
+    ngx_zapier_limit_chain_t  chain;
+    ngx_zapier_limit_state_t  states[NGX_ZAPIER_LIMIT_CHAIN];
+
+    if (ngx_zapier_limit_chain_open(&chain, limits, claim) != NGX_OK) {
+        ngx_zapier_limit_unknown(claim);
+        return NGX_DECLINED;
+    }
+
+    refused = ngx_zapier_limit_judge_all(&chain, 0, states);
+
+    ngx_zapier_limit_chain_close(&chain);
+
+    claim->verdict = refused ? NGX_ZAPIER_LIMIT_REJECTED
+                             : NGX_ZAPIER_LIMIT_PASSED;
+
+    ngx_zapier_limit_show(&chain, states, refused, &claim->view);
+
+    return refused ? NGX_DECLINED : NGX_OK;
+}
+
+
+ngx_int_t
+ngx_zapier_limit_start(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_claim_t *claim)
+{
+    ngx_uint_t                i, refused;
+    ngx_zapier_limit_chain_t  chain;
+    ngx_zapier_limit_state_t  states[NGX_ZAPIER_LIMIT_CHAIN];
+
+    for (i = 0; i < claim->nscopes && i < NGX_ZAPIER_LIMIT_CHAIN; i++) {
+        claim->scopes[i].charged = 0;
+    }
+
+    if (ngx_zapier_limit_chain_open(&chain, limits, claim) != NGX_OK) {
+        ngx_zapier_limit_unknown(claim);
+        return NGX_OK;
+    }
+
+    refused = ngx_zapier_limit_judge_all(&chain, 0, states);
+
+    if (!refused) {
+
+        if (ngx_zapier_limit_provide_all(&chain) != NGX_OK) {
+            ngx_zapier_limit_chain_close(&chain);
+            ngx_zapier_limit_unknown(claim);
+            return NGX_OK;
+        }
+
+        ngx_zapier_limit_charge_all(&chain, 1);
+
+        for (i = 0; i < chain.n; i++) {
+            chain.links[i].scope->charged = chain.now;
+        }
+
+        (void) ngx_zapier_limit_judge_all(&chain, 1, states);
+    }
+
+    ngx_zapier_limit_chain_close(&chain);
+
+    claim->verdict = refused ? NGX_ZAPIER_LIMIT_REJECTED
+                             : NGX_ZAPIER_LIMIT_PASSED;
+
+    ngx_zapier_limit_show(&chain, states, refused, &claim->view);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_zapier_limit_cancel(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_claim_t *claim)
+{
+    ngx_zapier_limit_return(limits, claim);
+}
+
+
+void
+ngx_zapier_limit_return(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_claim_t *claim)
+{
+    ngx_uint_t                 i;
+    ngx_zapier_limit_link_t   *link;
+    ngx_zapier_limit_scope_t  *scope;
+    ngx_zapier_limit_chain_t   chain;
+
+    if (claim->nscopes == 0
+        || claim->scopes[0].charged == 0
+        || ngx_zapier_limit_chain_open(&chain, limits, claim) != NGX_OK)
+    {
+        return;
+    }
+
+    for (i = 0; i < chain.n; i++) {
+        link = &chain.links[i];
+        scope = link->scope;
+
+        if (link->entry != NULL && scope->charged != 0) {
+
+            if (scope->zone->limit != 0) {
+                ngx_zapier_window_return(&link->entry->window, scope->charged,
+                                         scope->units);
+            }
+
+            if (scope->zone->mirror) {
+                ngx_zapier_limit_mirror_return(link->entry, chain.now,
+                                               scope->units, scope->charged);
+            }
+        }
+
+        scope->charged = 0;
+    }
+
+    ngx_zapier_limit_chain_close(&chain);
+}
+
+
+void
+ngx_zapier_limit_charge(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_claim_t *claim, ngx_uint_t times)
+{
+    ngx_int_t                 rc;
+    ngx_zapier_limit_chain_t  chain;
+
+    if (ngx_zapier_limit_chain_open(&chain, limits, claim) != NGX_OK) {
+        return;
+    }
+
+    rc = ngx_zapier_limit_provide_all(&chain);
+
+    ngx_zapier_limit_charge_all(&chain, times);
+
+    ngx_zapier_limit_chain_close(&chain);
+
+    if (rc != NGX_OK) {
+        ngx_log_error(NGX_LOG_ERR, claim->log, 0,
+                      "no memory to count %ui more calls", times);
+    }
+}
+
+
+void
+ngx_zapier_limit_observe(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_claim_t *claim, ngx_uint_t status,
+    ngx_zapier_ratelimit_t *rl)
+{
+    ngx_uint_t                i, refused, closed, lost;
+    ngx_zapier_limit_link_t  *link;
+    ngx_zapier_limit_told_t   told;
+    ngx_zapier_limit_chain_t  chain;
+    ngx_zapier_limit_state_t  states[NGX_ZAPIER_LIMIT_CHAIN];
+
+    if (ngx_zapier_limit_chain_open(&chain, limits, claim) != NGX_OK) {
+        return;
+    }
+
+    ngx_zapier_limit_tell(&chain, status, rl, &told);
+
+    closed = 0;
+    lost = 0;
+
+    for (i = 0; i < chain.n; i++) {
+        link = &chain.links[i];
+
+        if (!link->scope->zone->mirror
+            || (link->entry == NULL
+                && !ngx_zapier_limit_mirror_matters(&told, chain.now)))
+        {
+            continue;
+        }
+
+        if (ngx_zapier_limit_provide(&chain, link) != NGX_OK
+            && link->entry == NULL)
+        {
+            lost |= (ngx_uint_t) 1 << i;
+            continue;
+        }
+
+        if (ngx_zapier_limit_mirror_observe(link->entry, chain.now,
+                                            link->scope->zone->cooldown,
+                                            &told))
+        {
+            closed |= (ngx_uint_t) 1 << i;
+        }
+    }
+
+    (void) ngx_zapier_limit_judge_all(&chain, 1, states);
+
+    ngx_zapier_limit_chain_close(&chain);
+
+    refused = (status == NGX_ZAPIER_LIMIT_TOO_MANY
+               || status == NGX_ZAPIER_LIMIT_UNAVAILABLE);
+
+    ngx_zapier_limit_show(&chain, states, refused, &claim->view);
+
+    if (closed | lost) {
+        ngx_zapier_limit_log(claim, &chain, closed, lost, status);
+    }
+}
+
+
+/* For calls that are charged already, only a closed gate is in the way. */
+
+static ngx_uint_t
+ngx_zapier_limit_judge_all(ngx_zapier_limit_chain_t *chain,
+    ngx_flag_t charged, ngx_zapier_limit_state_t *states)
+{
+    ngx_uint_t                i, refused;
+    ngx_zapier_limit_link_t  *link;
+
+    refused = 0;
+
+    for (i = 0; i < chain->n; i++) {
+        link = &chain->links[i];
+
+        ngx_zapier_limit_judge(link, chain->now,
+                               charged ? 0 : link->scope->units, &states[i]);
+
+        if (states[i].wait != 0) {
+            refused = 1;
+        }
+    }
+
+    return refused;
+}
+
+
+static ngx_int_t
+ngx_zapier_limit_provide_all(ngx_zapier_limit_chain_t *chain)
+{
+    ngx_int_t   rc;
+    ngx_uint_t  i;
+
+    rc = NGX_OK;
+
+    for (i = 0; i < chain->n; i++) {
+
+        if (chain->links[i].scope->zone->limit != 0
+            && ngx_zapier_limit_provide(chain, &chain->links[i]) != NGX_OK)
+        {
+            rc = NGX_ERROR;
+        }
+    }
+
+    return rc;
+}
+
+
+static void
+ngx_zapier_limit_charge_all(ngx_zapier_limit_chain_t *chain,
+    ngx_uint_t times)
+{
+    uint32_t                   units;
+    ngx_uint_t                 i;
+    ngx_zapier_limit_link_t   *link;
+    ngx_zapier_limit_scope_t  *scope;
+
+    for (i = 0; i < chain->n; i++) {
+        link = &chain->links[i];
+        scope = link->scope;
+
+        if (link->entry == NULL) {
+            continue;
+        }
+
+        units = (scope->units > NGX_ZAPIER_LIMIT_UNSET / times)
+                ? NGX_ZAPIER_LIMIT_UNSET : (uint32_t) (scope->units * times);
+
+        if (scope->zone->limit != 0) {
+            ngx_zapier_window_charge(&link->entry->window, chain->now,
+                                     ngx_zapier_limit_window(scope->zone),
+                                     units);
+        }
+
+        if (scope->zone->mirror) {
+            ngx_zapier_limit_mirror_charge(link->entry, chain->now, units);
+        }
+    }
+}
+
+
+static void
+ngx_zapier_limit_unknown(ngx_zapier_limit_claim_t *claim)
+{
+    ngx_memzero(&claim->view, sizeof(ngx_zapier_limit_view_t));
+
+    claim->view.retry_after = 1;
+    claim->verdict = NGX_ZAPIER_LIMIT_UNKNOWN;
+}
+
+
+/* Puts an answer in terms of our clock. */
+
+static void
+ngx_zapier_limit_tell(ngx_zapier_limit_chain_t *chain, ngx_uint_t status,
+    ngx_zapier_ratelimit_t *rl, ngx_zapier_limit_told_t *told)
+{
+    uint64_t  at;
+
+    told->limit = ngx_zapier_limit_clamp(rl->limit);
+    told->remaining = ngx_zapier_limit_clamp(rl->remaining);
+    told->has_reset = (rl->reset != NGX_ZAPIER_RATELIMIT_UNSET);
+    told->reset = 0;
+    told->closed = 0;
+
+    if (rl->reset_at != NGX_ZAPIER_RATELIMIT_UNSET) {
+        at = (uint64_t) rl->reset_at * 1000;
+
+        if (at > chain->wall) {
+            told->reset = chain->now + (at - chain->wall);
+        }
+
+    } else if (rl->reset > 0) {
+        told->reset = chain->now + (uint64_t) rl->reset * 1000;
+    }
+
+    told->closes = (status == NGX_ZAPIER_LIMIT_TOO_MANY
+                    || (status == NGX_ZAPIER_LIMIT_UNAVAILABLE
+                        && rl->retry_after != NGX_ZAPIER_RATELIMIT_UNSET));
+
+    if (!told->closes) {
+        return;
+    }
+
+    /* a Reset that is past says nothing about the time to come */
+
+    if (rl->retry_after != NGX_ZAPIER_RATELIMIT_UNSET) {
+        told->closed = chain->now + (uint64_t) rl->retry_after * 1000;
+
+    } else if (told->reset != 0) {
+        told->closed = told->reset;
+    }
+}
+
+
+static uint32_t
+ngx_zapier_limit_clamp(int64_t n)
+{
+    if (n == NGX_ZAPIER_RATELIMIT_UNSET) {
+        return NGX_ZAPIER_LIMIT_UNSET;
+    }
+
+    return (uint32_t) ngx_min(n, (int64_t) NGX_ZAPIER_LIMIT_UNSET - 1);
+}
+
+
+/* Keys are not logged, an operator may have made them of anything. */
+
+static void
+ngx_zapier_limit_log(ngx_zapier_limit_claim_t *claim,
+    ngx_zapier_limit_chain_t *chain, ngx_uint_t closed, ngx_uint_t lost,
+    ngx_uint_t status)
+{
+    ngx_uint_t                i;
+    ngx_zapier_limit_zone_t  *zone;
+
+    for (i = 0; i < chain->n; i++) {
+        zone = chain->links[i].scope->zone;
+
+        if (closed & ((ngx_uint_t) 1 << i)) {
+            ngx_log_error(NGX_LOG_WARN, claim->log, 0,
+                          "upstream answered %ui, a scope of limit zone "
+                          "\"%V\" is closed", status, &zone->name);
+        }
+
+        if (lost & ((ngx_uint_t) 1 << i)) {
+            ngx_log_error(NGX_LOG_ERR, claim->log, 0,
+                          "no memory to keep what upstream says of a scope "
+                          "of limit zone \"%V\"", &zone->name);
+        }
+    }
+}

@@ -1,0 +1,260 @@
+
+/*
+ * Entries of scopes in shared memory: look-up, creation, eviction.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_zapier_clock.h>
+#include <ngx_zapier_limit_entry.h>
+
+
+static ngx_int_t ngx_zapier_limit_link(ngx_zapier_limit_link_t *link,
+    ngx_zapier_limit_scope_t *scope);
+static ngx_uint_t ngx_zapier_limit_repeated(ngx_zapier_limit_claim_t *claim,
+    ngx_uint_t i);
+static void ngx_zapier_limit_clocks(ngx_zapier_limit_chain_t *chain);
+static ngx_int_t ngx_zapier_limit_grow(ngx_zapier_limit_chain_t *chain,
+    ngx_zapier_limit_link_t *link);
+
+
+ngx_int_t
+ngx_zapier_limit_chain_open(ngx_zapier_limit_chain_t *chain,
+    ngx_zapier_limits_t *limits, ngx_zapier_limit_claim_t *claim)
+{
+    ngx_uint_t                i;
+    ngx_zapier_limit_link_t  *link;
+
+    chain->limits = limits;
+    chain->n = 0;
+
+    if (claim->nscopes > NGX_ZAPIER_LIMIT_CHAIN) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < claim->nscopes; i++) {
+
+        if (ngx_zapier_limit_repeated(claim, i)) {
+            continue;
+        }
+
+        if (ngx_zapier_limit_link(&chain->links[chain->n], &claim->scopes[i])
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        chain->n++;
+    }
+
+    ngx_zapier_shm_lock(limits->shm);
+
+    limits->chain = chain;
+
+    ngx_zapier_limit_clocks(chain);
+
+    for (i = 0; i < chain->n; i++) {
+        link = &chain->links[i];
+
+        link->entry = (ngx_zapier_limit_entry_t *)
+                      ngx_zapier_shm_lookup(&limits->table, link->hash,
+                                            link->key, link->key_len);
+
+        if (link->entry != NULL && link->scope->zone->limit != 0) {
+            ngx_zapier_window_expire(&link->entry->window, chain->now,
+                                  ngx_zapier_limit_window(link->scope->zone));
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_zapier_limit_chain_close(ngx_zapier_limit_chain_t *chain)
+{
+    chain->limits->chain = NULL;
+
+    ngx_zapier_shm_unlock(chain->limits->shm);
+}
+
+
+ngx_int_t
+ngx_zapier_limit_provide(ngx_zapier_limit_chain_t *chain,
+    ngx_zapier_limit_link_t *link)
+{
+    if (link->entry == NULL) {
+        link->entry = (ngx_zapier_limit_entry_t *)
+                      ngx_zapier_shm_insert(&chain->limits->table, link->hash,
+                                            link->key, link->key_len,
+                                            sizeof(ngx_zapier_limit_entry_t));
+        if (link->entry == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    if (link->scope->zone->limit == 0) {
+        return NGX_OK;
+    }
+
+    link->entry->length = ngx_zapier_limit_window(link->scope->zone);
+
+    return ngx_zapier_limit_grow(chain, link);
+}
+
+
+/* An entry that restrains somebody is kept, whatever else has to go. */
+
+ngx_int_t
+ngx_zapier_limit_evict(ngx_zapier_shm_table_t *table,
+    ngx_zapier_shm_node_t *node)
+{
+    uint64_t                   now;
+    ngx_uint_t                 i;
+    ngx_zapier_limits_t       *limits;
+    ngx_zapier_limit_chain_t  *chain;
+    ngx_zapier_limit_entry_t  *entry;
+
+    entry = (ngx_zapier_limit_entry_t *) node;
+    limits = table->data;
+    chain = limits->chain;
+
+    for (i = 0; chain != NULL && i < chain->n; i++) {
+        if (chain->links[i].entry == entry) {
+            return NGX_DECLINED;
+        }
+    }
+
+    now = ngx_zapier_clock();
+
+    if (entry->closed > now
+        || entry->mirror.reset > now
+        || entry->next.reset > now
+        || (entry->window.nslots != 0
+            && entry->window.touched + entry->length > now))
+    {
+        return NGX_DECLINED;
+    }
+
+    if (entry->window.slots != NULL) {
+        ngx_zapier_shm_free(table, entry->window.slots);
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_zapier_limit_link(ngx_zapier_limit_link_t *link,
+    ngx_zapier_limit_scope_t *scope)
+{
+    u_char     *p;
+    ngx_str_t  *name;
+
+    name = &scope->zone->name;
+
+    if (name->len > 255 || scope->key.len > NGX_ZAPIER_LIMIT_KEY_LEN) {
+        return NGX_ERROR;
+    }
+
+    p = link->key;
+
+    *p++ = (u_char) name->len;
+    p = ngx_cpymem(p, name->data, name->len);
+    p = ngx_cpymem(p, scope->key.data, scope->key.len);
+
+    link->scope = scope;
+    link->entry = NULL;
+    link->key_len = p - link->key;
+    link->hash = ngx_murmur_hash2(link->key, link->key_len);
+
+    return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_zapier_limit_repeated(ngx_zapier_limit_claim_t *claim, ngx_uint_t i)
+{
+    ngx_uint_t                 k;
+    ngx_zapier_limit_scope_t  *a, *b;
+
+    a = &claim->scopes[i];
+
+    for (k = 0; k < i; k++) {
+        b = &claim->scopes[k];
+
+        if (a->zone == b->zone
+            && a->key.len == b->key.len
+            && ngx_memcmp(a->key.data, b->key.data, a->key.len) == 0)
+        {
+            return 1;
+        }
+    }
+
+    return 0;
+}
+
+
+/* Reads both clocks at once, so that an epoch comes out as it went in. */
+
+static void
+ngx_zapier_limit_clocks(ngx_zapier_limit_chain_t *chain)
+{
+    ngx_uint_t      n;
+    struct timeval  tv;
+
+    for (n = 0; n < 3; n++) {
+        chain->now = ngx_zapier_clock();
+
+        ngx_gettimeofday(&tv);
+
+        if (ngx_zapier_clock() - chain->now <= 1) {
+            break;
+        }
+    }
+
+    chain->wall = (uint64_t) tv.tv_sec * 1000 + (uint64_t) tv.tv_usec / 1000;
+}
+
+
+static ngx_int_t
+ngx_zapier_limit_grow(ngx_zapier_limit_chain_t *chain,
+    ngx_zapier_limit_link_t *link)
+{
+    ngx_uint_t                 size;
+    ngx_zapier_window_t       *w;
+    ngx_zapier_window_slot_t  *slots, *old;
+
+    w = &link->entry->window;
+
+    size = ngx_zapier_window_grow(w, chain->now, link->entry->length);
+    if (size == 0) {
+        return NGX_OK;
+    }
+
+    slots = ngx_zapier_shm_alloc(&chain->limits->table,
+                                 size * sizeof(ngx_zapier_window_slot_t),
+                                 &link->entry->node);
+    if (slots == NULL) {
+
+        /* the slots there are do, at the price of calls that wait longer */
+
+        return w->size ? NGX_OK : NGX_ERROR;
+    }
+
+    ngx_memcpy(slots, w->slots, w->nslots * sizeof(ngx_zapier_window_slot_t));
+
+    old = w->slots;
+    w->slots = slots;
+
+    ngx_memory_barrier();
+
+    w->size = (uint16_t) size;
+
+    if (old != NULL) {
+        ngx_zapier_shm_free(&chain->limits->table, old);
+    }
+
+    return NGX_OK;
+}

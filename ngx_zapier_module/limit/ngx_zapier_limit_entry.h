@@ -1,0 +1,151 @@
+
+/*
+ * What shared memory holds of a scope, and a claim's chain of such entries
+ * while the mutex is held.  Private to limit/.
+ */
+
+
+#ifndef _NGX_ZAPIER_LIMIT_ENTRY_H_INCLUDED_
+#define _NGX_ZAPIER_LIMIT_ENTRY_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_zapier_limit.h>
+#include <ngx_zapier_shm.h>
+#include <ngx_zapier_window.h>
+
+
+/* a limit or remaining that the upstream did not tell: no restraint */
+#define NGX_ZAPIER_LIMIT_UNSET  ((uint32_t) -1)
+
+/* length of the zone's name, the name, the scope's key */
+#define NGX_ZAPIER_LIMIT_ENTRY_KEY  (1 + 255 + NGX_ZAPIER_LIMIT_KEY_LEN)
+
+/*
+ * The clock is cut to milliseconds, so that a difference may be short of
+ * one.  A unit is given back when a window has passed in any case.
+ */
+#define ngx_zapier_limit_window(zone)  ((zone)->window + 1)
+
+
+/* all times are ngx_zapier_clock() ms */
+
+typedef struct {
+    uint64_t                   reset;      /* in force before, 0: never */
+    uint32_t                   limit;
+    uint32_t                   remaining;
+} ngx_zapier_limit_mirror_t;
+
+
+typedef struct {
+    ngx_zapier_shm_node_t      node;
+    ngx_zapier_window_t        window;
+
+    ngx_zapier_limit_mirror_t  mirror;
+    ngx_zapier_limit_mirror_t  next;       /* told already, in force when
+                                              the other one has run out */
+    uint64_t                   heard;      /* when the mirror was set */
+
+    uint64_t                   closed;     /* the gate, until then */
+    uint64_t                   gate_reset; /* told with it */
+    uint32_t                   gate_limit;
+
+    uint32_t                   length;     /* of the window, for evict() */
+} ngx_zapier_limit_entry_t;
+
+
+typedef struct {
+    ngx_zapier_limit_scope_t  *scope;
+    ngx_zapier_limit_entry_t  *entry;      /* NULL: there is none */
+    uint32_t                   hash;
+    size_t                     key_len;
+    u_char                     key[NGX_ZAPIER_LIMIT_ENTRY_KEY];
+} ngx_zapier_limit_link_t;
+
+
+typedef struct {
+    ngx_zapier_limits_t       *limits;
+    uint64_t                   now;        /* ngx_zapier_clock() ms */
+    uint64_t                   wall;       /* the same in epoch ms */
+    ngx_uint_t                 n;
+    ngx_zapier_limit_link_t    links[NGX_ZAPIER_LIMIT_CHAIN];
+} ngx_zapier_limit_chain_t;
+
+
+/* an answer of the upstream */
+typedef struct {
+    uint32_t                   limit;
+    uint32_t                   remaining;
+    ngx_flag_t                 has_reset;
+    uint64_t                   reset;      /* if it has one */
+    ngx_flag_t                 closes;
+    uint64_t                   closed;     /* 0: as long as the cooldown */
+} ngx_zapier_limit_told_t;
+
+
+/* how a scope stands */
+typedef struct {
+    ngx_flag_t                 known;
+    int64_t                    limit;
+    int64_t                    remaining;
+    uint64_t                   wait;       /* ms until units fit */
+    uint64_t                   reset;      /* ms */
+} ngx_zapier_limit_state_t;
+
+
+/*
+ * Finds the entries of a claim's chain, each once.  With NGX_OK the mutex
+ * is held until ngx_zapier_limit_chain_close(), and what is found stays.
+ * NGX_ERROR: a chain or a key is too long.
+ */
+ngx_int_t ngx_zapier_limit_chain_open(ngx_zapier_limit_chain_t *chain,
+    ngx_zapier_limits_t *limits, ngx_zapier_limit_claim_t *claim);
+void ngx_zapier_limit_chain_close(ngx_zapier_limit_chain_t *chain);
+
+/* Makes an entry that a unit can be charged to.  NGX_OK or NGX_ERROR. */
+ngx_int_t ngx_zapier_limit_provide(ngx_zapier_limit_chain_t *chain,
+    ngx_zapier_limit_link_t *link);
+
+ngx_int_t ngx_zapier_limit_evict(ngx_zapier_shm_table_t *table,
+    ngx_zapier_shm_node_t *node);
+
+
+/* ngx_zapier_limit_mirror.c */
+
+/* The view in force or NULL. */
+ngx_zapier_limit_mirror_t *ngx_zapier_limit_mirror(
+    ngx_zapier_limit_entry_t *entry, uint64_t now);
+
+void ngx_zapier_limit_mirror_charge(ngx_zapier_limit_entry_t *entry,
+    uint64_t now, uint32_t units);
+void ngx_zapier_limit_mirror_return(ngx_zapier_limit_entry_t *entry,
+    uint64_t now, uint32_t units, uint64_t charged);
+
+/*
+ * Would the answer leave anything to remember in an entry that knows
+ * nothing yet?
+ */
+ngx_uint_t ngx_zapier_limit_mirror_matters(ngx_zapier_limit_told_t *told,
+    uint64_t now);
+
+/* Takes an answer in; returns 1 if it closed an open gate. */
+ngx_uint_t ngx_zapier_limit_mirror_observe(ngx_zapier_limit_entry_t *entry,
+    uint64_t now, uint32_t cooldown, ngx_zapier_limit_told_t *told);
+
+
+/* ngx_zapier_limit_view.c */
+
+void ngx_zapier_limit_judge(ngx_zapier_limit_link_t *link, uint64_t now,
+    uint32_t units, ngx_zapier_limit_state_t *state);
+
+/*
+ * Fills the view from the scope that binds: when refusing the one that
+ * takes longest, else the one with the least left.
+ */
+void ngx_zapier_limit_show(ngx_zapier_limit_chain_t *chain,
+    ngx_zapier_limit_state_t *states, ngx_flag_t refusing,
+    ngx_zapier_limit_view_t *view);
+
+
+#endif /* _NGX_ZAPIER_LIMIT_ENTRY_H_INCLUDED_ */

@@ -1,0 +1,208 @@
+
+/*
+ * Commands of callers: which link takes one, and when none may.
+ *
+ * The breaker belongs to the server.  A failure opens it for a while that
+ * doubles each time; then one command is let through, and only its reply
+ * closes the breaker.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_zapier_redis_link.h>
+
+
+static ngx_zapier_redis_link_t *ngx_zapier_redis_choose(
+    ngx_zapier_redis_t *redis);
+static ngx_uint_t ngx_zapier_redis_usable(ngx_zapier_redis_link_t *link);
+static ngx_uint_t ngx_zapier_redis_open_allowed(ngx_zapier_redis_t *redis);
+
+
+/* the largest record of ours is a run's result */
+
+static const ngx_zapier_redis_caps_t  ngx_zapier_redis_caps = {
+    7,                   /* depth */
+    1024,                /* nelts */
+    4096,                /* total */
+    1024 * 1024,         /* string */
+    2 * 1024 * 1024      /* bytes */
+};
+
+
+ngx_int_t
+ngx_zapier_redis_start(ngx_zapier_redis_t *redis, ngx_zapier_redis_cmd_t *cmd,
+    ngx_uint_t argc, ngx_str_t *argv)
+{
+    ngx_zapier_redis_link_t  *link;
+
+    cmd->slot = NULL;
+    cmd->reply = NULL;
+
+    if (redis->links == NULL) {
+        ngx_zapier_redis_init_worker(redis);
+
+        if (redis->links == NULL) {
+            return NGX_ERROR;
+        }
+    }
+
+    link = ngx_zapier_redis_choose(redis);
+
+    if (link == NULL
+        || ngx_zapier_redis_queue_add(link, cmd, argc, argv) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_zapier_redis_link_settle(link);
+    ngx_zapier_redis_link_post(link);
+
+    return NGX_AGAIN;
+}
+
+
+/*
+ * State of a worker is made in the worker, from the pool of the cycle that
+ * the configuration belongs to.
+ */
+
+void
+ngx_zapier_redis_init_worker(ngx_zapier_redis_t *redis)
+{
+    ngx_uint_t                i;
+    ngx_zapier_redis_link_t  *links;
+
+    if (redis->links) {
+        return;
+    }
+
+    links = ngx_pcalloc(redis->pool, redis->conf.connections
+                                     * sizeof(ngx_zapier_redis_link_t));
+    if (links == NULL) {
+        return;
+    }
+
+    for (i = 0; i < redis->conf.connections; i++) {
+        ngx_zapier_redis_link_init(&links[i], redis, &ngx_zapier_redis_caps);
+    }
+
+    ngx_queue_init(&redis->slots);
+    ngx_queue_init(&redis->watchers);
+
+    redis->links = links;
+}
+
+
+/* Links take turns; one that is down is opened, another serves meanwhile. */
+
+static ngx_zapier_redis_link_t *
+ngx_zapier_redis_choose(ngx_zapier_redis_t *redis)
+{
+    ngx_uint_t                i, n;
+    ngx_zapier_redis_link_t  *link, *opening;
+
+    opening = NULL;
+    n = redis->conf.connections;
+
+    redis->next = (redis->next + 1) % n;
+    link = &redis->links[redis->next];
+
+    if (link->state == NGX_ZAPIER_REDIS_DOWN
+        && ngx_zapier_redis_open_allowed(redis)
+        && ngx_zapier_redis_link_open(link) != NGX_OK)
+    {
+        ngx_zapier_redis_breaker_fail(redis);
+    }
+
+    for (i = 0; i < n; i++) {
+        link = &redis->links[(redis->next + i) % n];
+
+        if (!ngx_zapier_redis_usable(link)) {
+            continue;
+        }
+
+        if (link->state == NGX_ZAPIER_REDIS_READY) {
+            return link;
+        }
+
+        if (opening == NULL) {
+            opening = link;
+        }
+    }
+
+    return opening;
+}
+
+
+static ngx_uint_t
+ngx_zapier_redis_usable(ngx_zapier_redis_link_t *link)
+{
+    if (link->state == NGX_ZAPIER_REDIS_DOWN || link->draining) {
+        return 0;
+    }
+
+    /* after a failure the first command is a probe for all others */
+
+    return !(link->redis->backoff && link->trial
+             && !ngx_queue_empty(&link->live));
+}
+
+
+static ngx_uint_t
+ngx_zapier_redis_open_allowed(ngx_zapier_redis_t *redis)
+{
+    ngx_uint_t                i;
+    ngx_zapier_redis_link_t  *link;
+
+    if (redis->backoff == 0) {
+        return 1;
+    }
+
+    if ((ngx_msec_int_t) (redis->retry - ngx_current_msec) > 0) {
+        return 0;
+    }
+
+    for (i = 0; i < redis->conf.connections; i++) {
+        link = &redis->links[i];
+
+        if (link->state != NGX_ZAPIER_REDIS_DOWN && link->trial) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+void
+ngx_zapier_redis_breaker_fail(ngx_zapier_redis_t *redis)
+{
+    /* links that break together are one failure */
+
+    if (redis->backoff
+        && (ngx_msec_int_t) (redis->retry - ngx_current_msec) > 0)
+    {
+        return;
+    }
+
+    if (redis->backoff == 0) {
+        redis->backoff = NGX_ZAPIER_REDIS_BACKOFF;
+
+    } else {
+        redis->backoff = ngx_min(redis->backoff * 2,
+                                 NGX_ZAPIER_REDIS_BACKOFF_MAX);
+    }
+
+    redis->retry = ngx_current_msec
+                   + ngx_zapier_redis_jitter(redis->backoff);
+}
+
+
+/* Workers and nodes must not come back all at once. */
+
+ngx_msec_t
+ngx_zapier_redis_jitter(ngx_msec_t delay)
+{
+    return delay - delay / 4 + (ngx_msec_t) ngx_random() % (delay / 2 + 1);
+}

@@ -1,0 +1,243 @@
+
+/*
+ * Private to redis/: a server, its links and the commands on them.
+ *
+ *   conf     URL, files, first addresses      -> ngx_zapier_redis_t
+ *   ssl      TLS context, handshake, peer check
+ *   client   start and cancel, choice of a link, breaker
+ *   watch    the link that reports changed keys
+ *   link     life of one connection: open, log in, read, write, close
+ *   queue    commands of one link: order, deadlines, replies
+ *   resolve  names to addresses before a link is opened
+ *   resp     bytes
+ */
+
+
+#ifndef _NGX_ZAPIER_REDIS_LINK_H_INCLUDED_
+#define _NGX_ZAPIER_REDIS_LINK_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_event_connect.h>
+#include <ngx_zapier_redis.h>
+#include <ngx_zapier_redis_resp.h>
+
+
+/* commands and bytes of them that may wait on one link */
+#define NGX_ZAPIER_REDIS_PENDING      4096
+#define NGX_ZAPIER_REDIS_BYTES        (16 * 1024 * 1024)
+
+/* of one write, and what is kept for the next one */
+#define NGX_ZAPIER_REDIS_WRITE        16384
+#define NGX_ZAPIER_REDIS_WRITE_KEEP   65536
+
+#define NGX_ZAPIER_REDIS_READ         16384
+
+/* ms between attempts to connect; doubled by each failure, +- a quarter */
+#define NGX_ZAPIER_REDIS_BACKOFF      100
+#define NGX_ZAPIER_REDIS_BACKOFF_MAX  5000
+
+/* addresses of one name that are tried */
+#define NGX_ZAPIER_REDIS_ADDRS        16
+
+
+typedef struct ngx_zapier_redis_link_s  ngx_zapier_redis_link_t;
+
+/* reply to a command of the link's own; NGX_ERROR: logged, fail the link */
+typedef ngx_int_t (*ngx_zapier_redis_own_pt)(ngx_zapier_redis_link_t *link,
+    ngx_zapier_redis_reply_t *reply);
+
+
+typedef struct {
+    ngx_sockaddr_t                  sockaddr;
+    socklen_t                       socklen;
+    ngx_str_t                       name;
+    u_char                          text[NGX_SOCKADDR_STRLEN];
+} ngx_zapier_redis_addr_t;
+
+
+/* a command on a link; outlives the caller's ngx_zapier_redis_cmd_t */
+struct ngx_zapier_redis_slot_s {
+    ngx_queue_t                     fifo;    /* control, waiting or sent */
+    ngx_queue_t                     live;    /* while cmd is set */
+    ngx_zapier_redis_link_t        *link;
+
+    ngx_zapier_redis_cmd_t         *cmd;     /* NULL: timed out, cancelled
+                                                or the link's own */
+    ngx_zapier_redis_own_pt         own;
+    ngx_str_t                       text;    /* data NULL: was sent */
+    ngx_msec_t                      deadline;
+    ngx_msec_t                      sent;
+};
+
+
+typedef enum {
+    NGX_ZAPIER_REDIS_DOWN = 0,
+    NGX_ZAPIER_REDIS_RESOLVING,
+    NGX_ZAPIER_REDIS_CONNECTING,
+    NGX_ZAPIER_REDIS_HANDSHAKE,
+    NGX_ZAPIER_REDIS_LOGIN,
+    NGX_ZAPIER_REDIS_READY
+} ngx_zapier_redis_state_e;
+
+
+struct ngx_zapier_redis_link_s {
+    ngx_zapier_redis_t             *redis;
+    ngx_zapier_redis_state_e        state;
+    ngx_uint_t                      epoch;   /* rises when it is closed:
+                                                whoever calls handlers must
+                                                see whether it did */
+    ngx_log_t                       log;
+    ngx_peer_connection_t           peer;
+    ngx_resolver_ctx_t             *resolve;
+    ngx_uint_t                      tries;   /* addresses left to try */
+    ngx_uint_t                      logins;  /* replies missing to log in */
+
+    ngx_event_t                     timer;   /* set-up or first command */
+    ngx_event_t                     flush;   /* posted, joins writes */
+    ngx_msec_t                      deadline;   /* of the set-up */
+
+    ngx_zapier_redis_reader_t      *reader;
+    const ngx_zapier_redis_caps_t  *caps;
+    ngx_msec_t                      received;   /* last time */
+
+    u_char                         *out;     /* a batch being written */
+    u_char                         *out_pos;
+    u_char                         *out_last;
+    size_t                          out_size;
+
+    ngx_queue_t                     control; /* own commands, not sent */
+    ngx_queue_t                     waiting; /* callers', not sent */
+    ngx_queue_t                     sent;
+    ngx_queue_t                     live;    /* of waiting and sent, in the
+                                                order of deadlines */
+    ngx_uint_t                      pending; /* slots of the queues */
+    size_t                          bytes;   /* text of the queues */
+
+    /* a watch has its own ideas about these; all NULL on other links */
+    ngx_int_t                     (*login)(ngx_zapier_redis_link_t *link);
+    ngx_int_t                     (*push)(ngx_zapier_redis_link_t *link,
+                                          ngx_zapier_redis_reply_t *reply);
+    void                          (*closed)(ngx_zapier_redis_link_t *link);
+
+    unsigned                        trial:1;     /* no reply so far */
+    unsigned                        draining:1;  /* no more commands */
+    unsigned                        pushing:1;   /* replies go to push() */
+    unsigned                        misconf:1;   /* logged */
+};
+
+
+/* made by ngx_zapier_redis_create(), completed in the worker */
+struct ngx_zapier_redis_s {
+    ngx_zapier_redis_conf_t         conf;
+    ngx_pool_t                     *pool;    /* of the cycle */
+
+    ngx_str_t                       name;    /* for the log */
+    ngx_str_t                       host;    /* without brackets */
+    in_port_t                       port;
+    ngx_str_t                       db;      /* empty: 0 */
+    ngx_str_t                       password;
+
+    unsigned                        tls:1;
+    unsigned                        literal:1;   /* host is an address */
+    unsigned                        dynamic:1;   /* host is resolved anew */
+
+#if (NGX_SSL)
+    ngx_ssl_t                      *ssl;
+    ngx_str_t                       ssl_name;    /* null-terminated */
+    unsigned                        ssl_name_literal:1;
+#endif
+
+    /* of this worker */
+
+    ngx_uint_t                      naddrs;
+    ngx_uint_t                      addr;    /* the one to try first */
+    ngx_zapier_redis_addr_t         addrs[NGX_ZAPIER_REDIS_ADDRS];
+
+    ngx_zapier_redis_link_t        *links;   /* NULL before the first use */
+    ngx_uint_t                      next;
+    ngx_msec_t                      backoff; /* 0: nothing is known to fail */
+    ngx_msec_t                      retry;   /* not before, with backoff */
+
+    ngx_queue_t                     slots;   /* free ones */
+    ngx_queue_t                     watchers;
+};
+
+
+/* conf */
+
+ngx_int_t ngx_zapier_redis_add_addr(ngx_zapier_redis_t *redis,
+    struct sockaddr *sockaddr, socklen_t socklen);
+ngx_msec_t ngx_zapier_redis_jitter(ngx_msec_t delay);
+
+/* ssl */
+
+ngx_int_t ngx_zapier_redis_ssl_init(ngx_conf_t *cf,
+    ngx_zapier_redis_t *redis);
+
+#if (NGX_SSL)
+
+/* NGX_OK, NGX_AGAIN: handler(c) comes; NGX_ERROR: logged */
+ngx_int_t ngx_zapier_redis_ssl_start(ngx_zapier_redis_link_t *link,
+    void (*handler)(ngx_connection_t *c));
+ngx_int_t ngx_zapier_redis_ssl_check(ngx_zapier_redis_link_t *link);
+
+#endif
+
+/* client */
+
+void ngx_zapier_redis_init_worker(ngx_zapier_redis_t *redis);
+void ngx_zapier_redis_breaker_fail(ngx_zapier_redis_t *redis);
+
+/* resolve: NGX_OK, NGX_AGAIN: ngx_zapier_redis_link_resolved() comes */
+
+ngx_int_t ngx_zapier_redis_resolve(ngx_zapier_redis_link_t *link);
+void ngx_zapier_redis_resolve_cancel(ngx_zapier_redis_link_t *link);
+
+/* link */
+
+void ngx_zapier_redis_link_init(ngx_zapier_redis_link_t *link,
+    ngx_zapier_redis_t *redis, const ngx_zapier_redis_caps_t *caps);
+
+/* NGX_OK: ready or on the way; NGX_ERROR: logged, still down */
+ngx_int_t ngx_zapier_redis_link_open(ngx_zapier_redis_link_t *link);
+void ngx_zapier_redis_link_resolved(ngx_zapier_redis_link_t *link);
+void ngx_zapier_redis_link_ready(ngx_zapier_redis_link_t *link);
+
+/* closes it; fail: also fails what is on it, which calls handlers */
+void ngx_zapier_redis_link_close(ngx_zapier_redis_link_t *link,
+    ngx_uint_t broken);
+void ngx_zapier_redis_link_fail(ngx_zapier_redis_link_t *link);
+
+/* keeps idle flag and timer as the queues demand */
+void ngx_zapier_redis_link_settle(ngx_zapier_redis_link_t *link);
+void ngx_zapier_redis_link_post(ngx_zapier_redis_link_t *link);
+
+/* queue */
+
+ngx_int_t ngx_zapier_redis_queue_add(ngx_zapier_redis_link_t *link,
+    ngx_zapier_redis_cmd_t *cmd, ngx_uint_t argc, ngx_str_t *argv);
+ngx_int_t ngx_zapier_redis_queue_own(ngx_zapier_redis_link_t *link,
+    ngx_zapier_redis_own_pt own, ngx_uint_t argc, ngx_str_t *argv);
+
+/* fills link->out if it is empty; NGX_OK or NGX_ERROR (no memory) */
+ngx_int_t ngx_zapier_redis_queue_batch(ngx_zapier_redis_link_t *link);
+
+/* NGX_OK, or NGX_ERROR: logged, fail the link; calls a handler */
+ngx_int_t ngx_zapier_redis_queue_reply(ngx_zapier_redis_link_t *link,
+    ngx_zapier_redis_reply_t *reply);
+
+/* NGX_OK, or NGX_ERROR: logged, fail the link; calls handlers */
+ngx_int_t ngx_zapier_redis_queue_expire(ngx_zapier_redis_link_t *link);
+
+/* fails everything (or what is not sent); calls handlers */
+void ngx_zapier_redis_queue_fail(ngx_zapier_redis_link_t *link);
+void ngx_zapier_redis_queue_fail_waiting(ngx_zapier_redis_link_t *link);
+
+/* the server says that it cannot serve anybody */
+ngx_uint_t ngx_zapier_redis_refused(ngx_zapier_redis_reply_t *reply);
+
+
+#endif /* _NGX_ZAPIER_REDIS_LINK_H_INCLUDED_ */

@@ -1,0 +1,156 @@
+package Bench::Report;
+
+# The table on standard output and the JSON file.
+
+use strict;
+use warnings;
+
+use JSON::PP ();
+use POSIX ();
+
+use Bench::Stat qw(median spread pairs);
+
+my @measures = qw(cpu rps p50 p99 busy);
+
+
+sub first_match {
+    my ($command, $regex) = @_;
+    my ($found) = `$command 2>&1` =~ $regex;
+
+    return $found;
+}
+
+
+sub machine {
+    my ($setup) = @_;
+
+    return {
+        processor   => first_match("cat /proc/cpuinfo",
+                                   qr/^model name\s*: (.*)$/m),
+        processors  => 0 + first_match("getconf _NPROCESSORS_ONLN",
+                                       qr/(\d+)/),
+        memory_kb   => 0 + first_match("cat /proc/meminfo",
+                                       qr/^MemTotal:\s+(\d+)/m),
+        kernel      => (POSIX::uname())[2],
+        system      => first_match("cat /etc/os-release",
+                                   qr/^PRETTY_NAME="?(.*?)"?$/m),
+        gateway_cpu => $setup->{cpu},
+        load_cpu    => $setup->{load_cpu},
+    };
+}
+
+
+sub versions {
+    my ($setup) = @_;
+
+    return {
+        nginx  => first_match("$setup->{nginx} -v", qr{nginx/(\S+)}),
+        module => first_match("git -C '$setup->{source}' describe --always "
+                              . "--dirty --tags", qr/^(\S+)$/),
+        lua    => first_match("dpkg-query -W -f '\${Version}' "
+                              . "libnginx-mod-http-lua", qr/^(\d\S*)$/),
+        redis  => first_match("redis-server --version", qr/v=(\S+)/),
+        wrk    => first_match("wrk -v", qr/wrk (\S+)/),
+    };
+}
+
+
+# Several rounds become one line.
+sub summary {
+    my ($case, $variant, $base) = @_;
+    my $rounds = $variant->{rounds};
+    my %line = (case => $case->{name}, gateway => $variant->{name},
+                rounds => scalar @$rounds);
+
+    for my $m (@measures) {
+        $line{$m} = median(map { $_->{$m} } @$rounds);
+    }
+
+    $line{cpu_spread} = spread(map { $_->{cpu} } @$rounds);
+    $line{requests} = 0;
+    $line{requests} += $_->{requests} for @$rounds;
+
+    for my $m (qw(cpu rps)) {
+        my @ratios = pairs([ map { $_->{$m} } @$rounds ],
+                           [ map { $_->{$m} } @{$base->{rounds}} ]);
+
+        $line{"${m}_ratio"} = median(@ratios);
+        $line{"${m}_ratio_spread"} = spread(@ratios);
+    }
+
+    return \%line;
+}
+
+
+sub lines {
+    my (@cases) = @_;
+
+    return map {
+        my $case = $_;
+        my $base = $case->{variants}[0];
+
+        map { summary($case, $_, $base) } @{$case->{variants}};
+    } @cases;
+}
+
+
+sub print_table {
+    my (@lines) = @_;
+    my $last = "";
+
+    printf "%-24s %-12s %9s %7s %15s %9s %7s %8s %8s\n", "", "",
+           "cpu us", "ratio", "middle half", "req/s", "ratio", "p50 us",
+           "p99 us";
+
+    for my $l (@lines) {
+        printf "%-24s %-12s %9.2f %7.3f   %5.3f - %5.3f %9.0f %7.3f %8.0f "
+               . "%8.0f\n", $l->{case} eq $last ? "" : $l->{case},
+               $l->{gateway}, $l->{cpu}, $l->{cpu_ratio},
+               @{$l->{cpu_ratio_spread}}, $l->{rps}, $l->{rps_ratio},
+               $l->{p50}, $l->{p99};
+
+        $last = $l->{case};
+    }
+}
+
+
+sub print_targets {
+    my (@targets) = @_;
+
+    print "\n";
+
+    for my $t (@targets) {
+        printf "%-60s %8s  aim %s %s: %s\n", $t->{name},
+               $t->{unit} eq "" ? sprintf("%.3f", $t->{value})
+                                : sprintf("%.0f", $t->{value}),
+               $t->{at_least} ? ">=" : "<=", "$t->{aim}$t->{unit}",
+               $t->{met} ? "met" : "NOT met";
+    }
+}
+
+
+# Three decimals are more than any of this is worth.
+sub rounded {
+    my ($value) = @_;
+
+    return [ map { rounded($_) } @$value ] if ref $value eq "ARRAY";
+    return { map { $_ => rounded($value->{$_}) } keys %$value }
+        if ref $value eq "HASH";
+
+    return 0 + sprintf "%.3f", $value
+        if defined $value && !ref $value && $value =~ /^-?\d+\.\d{4,}$/;
+
+    return $value;
+}
+
+
+sub write_json {
+    my ($file, $result) = @_;
+
+    open my $fh, ">", $file or die "$file: $!\n";
+    print $fh JSON::PP->new->canonical->pretty->encode(rounded($result));
+    close $fh or die "$file: $!\n";
+}
+
+
+1;

@@ -1,0 +1,299 @@
+package Sandbox::App;
+
+# The API of the sandbox and its control paths.
+
+use Mojo::Base 'Mojolicious', -signatures;
+
+use Mojo::File qw(curfile);
+use Mojo::JSON qw(decode_json false true);
+use Mojo::Util qw(b64_encode decode);
+use Time::HiRes ();
+
+use Sandbox::Answer;
+use Sandbox::Limits;
+
+use constant MAX_BYTES => 64 * 1024 * 1024;
+
+has answers  => sub { Sandbox::Answer->new };
+has limits   => sub { Sandbox::Limits->new };
+has requests => sub { [] };
+has runs     => sub { {} };
+has tokens   => sub { {} };
+has bytes    => 0;
+has total    => 0;
+
+
+sub startup ($self) {
+    my $r = $self->routes;
+
+    $self->secrets(['sandbox']);
+    $self->plugin(Config => {default => {prefix => 'sandbox-', polls => 1}});
+
+    $self->control($r->any('/_sandbox'));
+
+    # the plugin finds the route of an operation by its name
+    $r->post('/v2/action-runs' => sub ($c) { $self->create_run($c) },
+             'create-action-run');
+
+    $self->plugin(OpenAPI => {
+        url => curfile->dirname->sibling('create-action-run.openapi.yaml'),
+        plugins => [], skip_validating_specification => 1,
+    });
+
+    $r->get('/v2/action-runs/#id' => sub ($c) { $self->read_run($c) });
+    $r->get('/v2/actions' => sub ($c) { $self->list_actions($c) });
+    $r->any('/*any' => {any => ''} => sub ($c) {
+        $self->reply($c, error(404, 'not_found', 'NotFound', 'Not found.'));
+    });
+
+    $self->hook(before_dispatch => sub ($c) {
+        $self->record($c) if $c->req->url->path !~ m{^/_sandbox(?:/|\z)};
+    });
+}
+
+
+sub control ($self, $r) {
+    $r->get('/requests' => sub ($c) { $self->list_requests($c) });
+
+    $r->delete('/requests' => sub ($c) {
+        $self->forget;
+        $c->render(json => {});
+    });
+
+    $r->delete('/' => sub ($c) {
+        $self->forget->answers->clear;
+        $self->limits(Sandbox::Limits->new)->tokens({});
+        $c->render(json => {});
+    });
+
+    $r->post('/script' => sub ($c) {
+        my $steps = $c->req->json // return $c->render(json => {}, status => 400);
+        $self->answers->add(ref $steps eq 'ARRAY' ? @$steps : $steps);
+        $c->render(json => {steps => scalar @{$self->answers->steps}});
+    });
+
+    $r->put('/config' => sub ($c) {
+        my $new = $c->req->json // return $c->render(json => {}, status => 400);
+        $self->limits(Sandbox::Limits->new(%{$new->{limits}}))
+            if $new->{limits};
+        $self->tokens({%{$self->tokens}, %{$new->{tokens} // {}}});
+        $self->config->{$_} = $new->{$_}
+            for grep { exists $new->{$_} } qw(prefix polls);
+        $c->render(json => {});
+    });
+}
+
+
+sub forget ($self) {
+    return $self->requests([])->bytes(0)->total(0);
+}
+
+
+# The body is taken as it came from the socket, before anything reads it.
+
+sub record ($self, $c) {
+    my $req    = $c->req;
+    my $body   = $req->body;
+    my $header = $req->headers->to_hash(1);
+    my $list   = $self->requests;
+
+    my $seen = {
+        number  => $self->total($self->total + 1)->total,
+        time    => Time::HiRes::time,
+        connection => $c->tx->connection,
+        method  => $req->method,
+        target  => $req->url->path_query,
+        path    => $req->url->path->to_string,
+        query   => $req->url->query->to_string,
+        headers => $header,
+        body    => $body,
+        authorized => $self->known($req->headers->authorization),
+    };
+
+    push @$list, $seen;
+    $self->bytes($self->bytes + length $body);
+
+    while ($self->bytes > MAX_BYTES || @$list > 10_000) {
+        $self->bytes($self->bytes - length shift(@$list)->{body});
+    }
+
+    $c->stash(seen => $seen);
+}
+
+
+# { "TOKEN": true | false } in the configuration goes before the prefix
+
+sub known ($self, $authorization) {
+    my ($token) = ($authorization // '') =~ /^Bearer (\S+)$/ or return false;
+    my $answer  = $self->tokens->{$token};
+
+    return $answer ? true : false if defined $answer;
+    return index($token, $self->config->{prefix}) == 0 ? true : false;
+}
+
+
+sub list_requests ($self, $c) {
+    my $wait = $c->param('wait') // 0;
+
+    if (@{$self->requests} >= $wait) {
+        return $c->render(json => [map { shown($_) } @{$self->requests}]);
+    }
+
+    my $left = int(($c->param('timeout') // 5000) / 10);
+    my $tx   = $c->render_later->tx;
+
+    my $id;
+    $id = Mojo::IOLoop->recurring(0.01 => sub ($loop) {
+        return if @{$self->requests} < $wait && $left-- > 0;
+        $loop->remove($id);
+        undef $tx;
+        $c->render(json => [map { shown($_) } @{$self->requests}]);
+    });
+}
+
+
+sub shown ($seen) {
+    return {
+        %$seen,
+        body        => decode('UTF-8', $seen->{body}),
+        body_base64 => b64_encode($seen->{body}, ''),
+    };
+}
+
+
+# Answers with what X-Sandbox, the script, ?echo or the limits say, or with
+# what the API would.
+
+sub reply ($self, $c, $status, $headers, $body) {
+    my $seen = $c->stash('seen');
+    my $step = $self->answers->next($c);
+    my $echo = $c->req->query_params->param('echo');
+
+    if ($step) {
+        return $self->answers->give($c, $step, $status, $headers, $body);
+    }
+
+    if ($echo) {
+        return $self->answers->echo($c, $echo, $seen);
+    }
+
+    my ($refused, $extra) = $self->limits->check($c->tx->remote_address);
+    $headers = {%$headers, %$extra};
+
+    if (defined $refused) {
+        ($status, undef, $body) = error(429, 'throttled', 'Throttled',
+            'Request was throttled. Expected available in '
+            . "$refused seconds.");
+
+    } elsif (!$seen->{authorized}) {
+        ($status, undef, $body)
+            = $c->req->headers->authorization
+            ? error(401, 'authentication_failed', 'AuthenticationFailed',
+                    'Incorrect authentication credentials.')
+            : error(401, 'not_authenticated', 'NotAuthenticated',
+                    'Authentication credentials were not provided.');
+        $headers = {%$headers,
+                    'WWW-Authenticate' => 'Bearer realm="api"'};
+    }
+
+    $seen->{status} = $status;
+    $self->answers->plain($c, $status, $headers, $body);
+}
+
+
+# Mojo::JSON writes "\/", the service behind api.zapier.com does not.
+
+sub json_text ($value) {
+    return Mojo::JSON::encode_json($value) =~ s{\\/}{/}gr;
+}
+
+
+# What a Django REST Framework service says, which api.zapier.com is.
+
+sub error ($status, $code, $title, $detail, $source = undef) {
+    return ($status, {}, json_text({errors => [{
+        status => $status, code => $code, title => $title,
+        detail => $detail, source => $source,
+        meta => {
+            source => 'ZAPIER',
+            full_details => {message => $detail, code => $code},
+        },
+    }]}));
+}
+
+
+sub create_run ($self, $c) {
+    my $seen = $c->stash('seen');
+    my $type = $c->req->headers->content_type // '';
+
+    if ($type !~ m{^application/(?:json|[\w.-]+\+json)\s*(?:;|$)}i) {
+        $seen->{complaint} = "Content-Type is \"$type\"";
+        return $self->reply($c, error(415, 'unsupported_media_type',
+            'UnsupportedMediaType', "Unsupported media type \"$type\"."));
+    }
+
+    if (!eval { decode_json($seen->{body}); 1 }) {
+        $seen->{complaint} = "$@";
+        return $self->reply($c, error(400, 'parse_error', 'ParseError',
+                                      'Malformed request.'));
+    }
+
+    if (my @errors = $c->openapi->validate) {
+        my ($path) = $errors[0]->path =~ m{^/body(.*)};
+        $seen->{complaint} = join '; ', @errors;
+        return $self->reply($c, error(400, 'invalid', 'ValidationError',
+            $errors[0]->message, {pointer => $path // $errors[0]->path}));
+    }
+
+    my $id = $self->uuid;
+
+    $seen->{run} = $id;
+    $self->runs->{$id} = {polls => $self->config->{polls}};
+    delete $self->runs->{(keys %{$self->runs})[0]}
+        if keys %{$self->runs} > 10_000;
+
+    $self->reply($c, 200, {},
+                 json_text({data => {type => 'run', id => $id}}));
+}
+
+
+sub uuid ($self) {
+    my @w = map { int rand 0x10000 } 1 .. 8;
+
+    return sprintf '%04x%04x-%04x-%04x-%04x-%04x%04x%04x', @w[0 .. 2],
+        $w[3] & 0x0fff | 0x4000, $w[4] & 0x3fff | 0x8000, @w[5 .. 7];
+}
+
+
+sub read_run ($self, $c) {
+    my $run = $self->runs->{$c->param('id')}
+        // return $self->reply($c, error(404, 'not_found', 'NotFound',
+                                         'Not found.'));
+    my $waiting = $run->{polls}-- > 0;
+
+    $self->reply($c, 200, {}, json_text({data => {
+        type => 'run', status => $waiting ? 'waiting' : 'success',
+        results => $waiting ? [] : [{ok => true}], errors => [],
+    }}));
+}
+
+
+sub list_actions ($self, $c) {
+    my $limit  = 0 + ($c->param('limit')  || 10);
+    my $offset = 0 + ($c->param('offset') || 0);
+    my $url    = 'https://api.zapier.com/v2/actions';
+
+    $self->reply($c, 200, {}, json_text({
+        links => {
+            next => "$url?limit=$limit&offset=" . ($offset + $limit),
+            prev => $offset ? "$url?limit=$limit&offset=0" : undef,
+        },
+        meta => {count => 1000, limit => $limit, offset => $offset},
+        data => [{type => 'action', id => 'core:' . int rand 1e9,
+                  key => 'send_email', action_type => 'WRITE',
+                  title => 'Send Email'}],
+    }));
+}
+
+
+1;
