@@ -85,6 +85,7 @@ static ngx_int_t ngx_zapier_envelope_key_fault(ngx_zapier_envelope_t *e,
     ngx_zapier_fault_e code, ngx_uint_t shapes, const char *detail);
 static ngx_int_t ngx_zapier_envelope_value_fault(ngx_zapier_envelope_t *e,
     ngx_zapier_fault_e code, const char *detail);
+static ngx_int_t ngx_zapier_envelope_make_room(ngx_zapier_envelope_t *e);
 static ngx_int_t ngx_zapier_envelope_fault(ngx_zapier_envelope_t *e,
     ngx_zapier_fault_t *fault, ngx_uint_t shapes, u_char *key, size_t len);
 
@@ -175,8 +176,8 @@ ngx_zapier_envelope_feed(ngx_zapier_envelope_t *e, u_char **pos,
         }
 
         if (rc == NGX_DECLINED) {
-            ngx_zapier_envelope_parse_error(e, "The body is not valid JSON, "
-                               "or nested too deeply.");
+            ngx_zapier_envelope_parse_error(e, "The body is not valid JSON"
+                                            " or is nested too deeply.");
             return NGX_DECLINED;
         }
 
@@ -577,26 +578,45 @@ ngx_zapier_envelope_value_fault(ngx_zapier_envelope_t *e,
 }
 
 
+/* many unknown fields must not hide what is worse: drops the last of them */
+
+static ngx_int_t
+ngx_zapier_envelope_make_room(ngx_zapier_envelope_t *e)
+{
+    ngx_uint_t  i;
+
+    for (i = e->nfaults; i > 0; i--) {
+
+        if (e->faults[i - 1].code == NGX_ZAPIER_FAULT_UNKNOWN) {
+            e->nfaults--;
+
+            for (i--; i < e->nfaults; i++) {
+                e->faults[i] = e->faults[i + 1];
+                e->shapes[i] = e->shapes[i + 1];
+            }
+
+            return NGX_OK;
+        }
+    }
+
+    return NGX_DECLINED;
+}
+
+
 /* adds a fault of the member "key" of the object at hand; NULL: the root */
 
 static ngx_int_t
 ngx_zapier_envelope_fault(ngx_zapier_envelope_t *e, ngx_zapier_fault_t *fault,
     ngx_uint_t shapes, u_char *key, size_t len)
 {
-    size_t               i;
-    u_char              *p;
+    size_t   i;
+    u_char  *p;
 
-    if (e->nfaults == NGX_ZAPIER_ENVELOPE_FAULTS) {
-
-        /* many unknown fields must not hide what is worse */
-
-        if (fault->code == NGX_ZAPIER_FAULT_UNKNOWN
-            || e->faults[e->nfaults - 1].code != NGX_ZAPIER_FAULT_UNKNOWN)
-        {
-            return NGX_OK;
-        }
-
-        e->nfaults--;
+    if (e->nfaults == NGX_ZAPIER_ENVELOPE_FAULTS
+        && (fault->code == NGX_ZAPIER_FAULT_UNKNOWN
+            || ngx_zapier_envelope_make_room(e) != NGX_OK))
+    {
+        return NGX_OK;
     }
 
     if (len > NGX_ZAPIER_JSON_KEY_LEN) {

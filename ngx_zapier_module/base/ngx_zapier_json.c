@@ -335,6 +335,7 @@ ngx_zapier_json_feed(ngx_zapier_json_t *json, u_char **pos, u_char *last)
             }
 
             json->token = tk_string;
+            json->sub = st_text;
             goto token;
 
         case ac_string:
@@ -350,6 +351,7 @@ ngx_zapier_json_feed(ngx_zapier_json_t *json, u_char **pos, u_char *last)
             }
 
             json->token = tk_string;
+            json->sub = st_text;
             goto token;
 
         case ac_number:

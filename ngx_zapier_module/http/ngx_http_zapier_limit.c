@@ -262,11 +262,19 @@ ngx_http_zapier_limit_headers(ngx_http_request_t *r,
         ngx_http_zapier_limit_hide(r, limits, retry_after);
     }
 
+    /* the upstream may close a gate without telling its limit */
+
     if (limits
-        && (ngx_http_zapier_limit_header(r, "X-RateLimit-Limit", view->limit)
-               != NGX_OK
-            || ngx_http_zapier_limit_header(r, "X-RateLimit-Remaining",
-                                            view->remaining)
+        && view->limit >= 0
+        && ngx_http_zapier_limit_header(r, "X-RateLimit-Limit", view->limit)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (limits
+        && (ngx_http_zapier_limit_header(r, "X-RateLimit-Remaining",
+                                         view->remaining)
                != NGX_OK
             || ngx_http_zapier_limit_header(r, "X-RateLimit-Reset",
                                             view->reset)

@@ -173,7 +173,9 @@ ngx_zapier_limit_charge(ngx_zapier_limits_t *limits,
     ngx_int_t                 rc;
     ngx_zapier_limit_chain_t  chain;
 
-    if (ngx_zapier_limit_chain_open(&chain, limits, claim) != NGX_OK) {
+    if (times == 0
+        || ngx_zapier_limit_chain_open(&chain, limits, claim) != NGX_OK)
+    {
         return;
     }
 

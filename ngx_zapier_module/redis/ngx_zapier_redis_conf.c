@@ -183,17 +183,12 @@ ngx_zapier_redis_url_host(ngx_conf_t *cf, ngx_zapier_redis_t *redis,
         return ngx_zapier_redis_url_invalid(cf, redis, "no host");
     }
 
-    /* ngx_parse_url() knows "unix:" too, and "*" or a port alone */
-
     if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
         return ngx_zapier_redis_url_invalid(cf, redis,
                                             u.err ? u.err : "wrong host");
     }
 
-    if (u.family == AF_UNIX || u.wildcard || u.last_port != u.port
-        || u.host.len == 0 || u.port == 0
-        || (u.no_port && u.host.len != u.url.len))
-    {
+    if (u.family == AF_UNIX || u.wildcard || u.host.len == 0) {
         return ngx_zapier_redis_url_invalid(cf, redis, "wrong host or port");
     }
 

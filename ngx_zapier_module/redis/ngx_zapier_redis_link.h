@@ -6,9 +6,10 @@
  *   ssl      TLS context, handshake, peer check
  *   client   start and cancel, choice of a link, breaker
  *   watch    the link that reports changed keys
- *   link     life of one connection: open, log in, read, write, close
+ *   connect  a link is opened: resolve, connect, TLS, log in
+ *   link     a link is read, written, watched over and closed
  *   queue    commands of one link: order, deadlines, replies
- *   resolve  names to addresses before a link is opened
+ *   resolve  names to addresses, before each connect
  *   resp     bytes
  */
 
@@ -196,20 +197,30 @@ void ngx_zapier_redis_breaker_fail(ngx_zapier_redis_t *redis);
 ngx_int_t ngx_zapier_redis_resolve(ngx_zapier_redis_link_t *link);
 void ngx_zapier_redis_resolve_cancel(ngx_zapier_redis_link_t *link);
 
+/* connect: NGX_OK: ready or on the way; NGX_ERROR: logged, still down */
+
+ngx_int_t ngx_zapier_redis_link_open(ngx_zapier_redis_link_t *link);
+void ngx_zapier_redis_link_resolved(ngx_zapier_redis_link_t *link);
+void ngx_zapier_redis_link_ready(ngx_zapier_redis_link_t *link);
+
 /* link */
 
 void ngx_zapier_redis_link_init(ngx_zapier_redis_link_t *link,
     ngx_zapier_redis_t *redis, const ngx_zapier_redis_caps_t *caps);
 
-/* NGX_OK: ready or on the way; NGX_ERROR: logged, still down */
-ngx_int_t ngx_zapier_redis_link_open(ngx_zapier_redis_link_t *link);
-void ngx_zapier_redis_link_resolved(ngx_zapier_redis_link_t *link);
-void ngx_zapier_redis_link_ready(ngx_zapier_redis_link_t *link);
+void ngx_zapier_redis_link_read(ngx_event_t *rev);
+void ngx_zapier_redis_link_write(ngx_event_t *wev);
 
-/* closes it; fail: also fails what is on it, which calls handlers */
+/* closes it and fails what is on it, which calls handlers */
 void ngx_zapier_redis_link_close(ngx_zapier_redis_link_t *link,
     ngx_uint_t broken);
+
+/* the same, and the breaker hears of it */
 void ngx_zapier_redis_link_fail(ngx_zapier_redis_link_t *link);
+
+/* closes the connection only; broken: without saying good-bye */
+void ngx_zapier_redis_link_disconnect(ngx_zapier_redis_link_t *link,
+    ngx_uint_t broken);
 
 /* keeps idle flag and timer as the queues demand */
 void ngx_zapier_redis_link_settle(ngx_zapier_redis_link_t *link);

@@ -170,12 +170,12 @@ static envelope_case_t  cases[] = {
     { "", "", "{\"x\":1,\"action\":\"a\",\"inputs\":{}}",
       "unknown_field /x 1" },
     { "", "", "{\"x\":1,\"data\":{\"action\":\"a\",\"inputs\":{},\"y\":2},"
-      "\"z\":3}", "unknown_field /x 1, unknown_field /data/y 41, "
-      "unknown_field /z 48" },
+      "\"z\":3}", "unknown_field /x 1, unknown_field /data/y 40, "
+      "unknown_field /z 47" },
     { "", "", "{\"data\":{\"action\":\"a\",\"inputs\":{},\"data\":{}}}",
-      "unknown_field /data/data 35" },
+      "unknown_field /data/data 34" },
     { "", "", "{\"data\":{\"action\":\"a\",\"inputs\":{}},"
-      "\"callback_url\":\"u\"}", "unknown_field /callback_url 36" },
+      "\"callback_url\":\"u\"}", "unknown_field /callback_url 35" },
     { A, "", "{\"callback_url\":1,\"data\":{\"inputs\":{}}}",
       "unknown_field /callback_url 1" },
     { "", "", "{\"x\":1}", "unknown_field /x 1, required /action -1, "
@@ -196,10 +196,10 @@ static envelope_case_t  cases[] = {
     { "", "", "{\"data\":{\"action\":\"a\",\"inputs\":{},\"inputs\":{},"
       "\"authentication\":null,\"authentication\":null,\"callback_url\":\"u\","
       "\"callback_url\":\"u\"}}",
-      "duplicate /data/inputs 35, duplicate /data/authentication 70, "
-      "duplicate /data/callback_url 113" },
+      "duplicate /data/inputs 34, duplicate /data/authentication 68, "
+      "duplicate /data/callback_url 109" },
     { "", "", "{\"data\":{\"action\":\"a\",\"inputs\":{}},\"data\":{}}",
-      "duplicate /data 36" },
+      "duplicate /data 35" },
     { "", "", "{\"input\":{},\"input\":{},\"action\":\"a\"}",
       "duplicate /input 12" },
     { "", "", "{\"callback_url\":\"u\",\"action\":\"a\",\"inputs\":{},"
@@ -210,13 +210,13 @@ static envelope_case_t  cases[] = {
     { "", "", "{\"action\":\"a\",\"inputs\":{},\"input\":{}}",
       "ambiguous /input 26" },
     { "", "", "{\"data\":{\"action\":\"a\",\"input\":{},\"inputs\":1}}",
-      "ambiguous /data/inputs 34" },
+      "ambiguous /data/inputs 33" },
     { "", "", "{\"data\":{\"action\":\"a\",\"inputs\":{}},\"action\":\"b\"}",
-      "ambiguous /action 36" },
+      "ambiguous /action 35" },
     { "", "", "{\"action\":\"b\",\"data\":{\"x\":1}}", "ambiguous /data 14" },
     { "", "", "{\"input\":{},\"data\":{\"action\":\"a\",\"inputs\":{}},"
       "\"authentication\":null}",
-      "ambiguous /data 12, ambiguous /authentication 48" },
+      "ambiguous /data 12, ambiguous /authentication 46" },
 
     /* all at once, in the order of the text */
 

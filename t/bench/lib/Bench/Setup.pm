@@ -43,7 +43,7 @@ sub new {
         map { uc($_) . "_PORT" => $self->{ports}{$_} } @ports
     };
 
-    $self->render($_) for qw(temp gateway);
+    $self->render($_) for qw(temp gateway headers);
 
     return $self;
 }
@@ -199,6 +199,9 @@ sub check {
 
     die "$name does not send the token of the tenant\n"
         if $head !~ /^Authorization: Bearer \Q$token\E\r?$/m;
+
+    die "$name does not keep connections to the upstream\n"
+        if $head =~ /^Connection: close/mi;
 
     die "$name does not send the right body\n"
         if $json->encode($json->decode($sent)) ne $want;

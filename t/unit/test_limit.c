@@ -1,0 +1,874 @@
+
+/*
+ * Limits on a clock that stands still, above a table that is a plain list:
+ * chains, the mirrored view, the gate, memory running out.
+ */
+
+#include <unit.h>
+#include <sys/time.h>
+
+#include <ngx_zapier_limit.c>
+#include <ngx_zapier_limit_entry.c>
+#include <ngx_zapier_limit_mirror.c>
+#include <ngx_zapier_limit_view.c>
+
+
+#define UNSET  NGX_ZAPIER_RATELIMIT_UNSET
+#define EPOCH  1800000000
+
+
+static uint64_t                 clock_ms;     /* since the test began */
+static uint64_t                 wall_ms;      /* at clock 0 */
+
+static ngx_zapier_shm_node_t   *nodes;
+static ngx_int_t                memory;       /* allocations left */
+static ngx_uint_t               locked;
+
+static ngx_log_t                log_;
+static ngx_slab_pool_t          shpool;
+static ngx_zapier_shm_t         shm;
+static ngx_zapier_limits_t      limits;
+
+static ngx_zapier_limit_zone_t  ip, partner, tenant, mirror;
+static ngx_zapier_limit_claim_t claim;
+
+
+/* what the layers below would be */
+
+int
+clock_gettime(clockid_t id, struct timespec *ts)
+{
+    (void) id;
+
+    ts->tv_sec = (time_t) (clock_ms / 1000);
+    ts->tv_nsec = (long) (clock_ms % 1000) * 1000000;
+
+    return 0;
+}
+
+
+int
+gettimeofday(struct timeval *tv, void *tz)
+{
+    (void) tz;
+
+    tv->tv_sec = (time_t) ((wall_ms + clock_ms) / 1000);
+    tv->tv_usec = (suseconds_t) ((wall_ms + clock_ms) % 1000) * 1000;
+
+    return 0;
+}
+
+
+void
+ngx_shmtx_lock(ngx_shmtx_t *mtx)
+{
+    (void) mtx;
+    locked++;
+}
+
+
+void
+ngx_shmtx_unlock(ngx_shmtx_t *mtx)
+{
+    (void) mtx;
+    locked--;
+}
+
+
+uint32_t
+ngx_murmur_hash2(u_char *data, size_t len)
+{
+    uint32_t  h;
+
+    for (h = 0; len--; h = h * 31 + *data++) { /* void */ }
+
+    return h % 4;
+}
+
+
+ngx_int_t
+ngx_zapier_shm_table_add(ngx_zapier_shm_t *s, ngx_zapier_shm_table_t *table)
+{
+    table->shm = s;
+
+    return NGX_OK;
+}
+
+
+ngx_zapier_shm_node_t *
+ngx_zapier_shm_lookup(ngx_zapier_shm_table_t *table, uint32_t hash,
+    u_char *key, size_t len)
+{
+    ngx_zapier_shm_node_t  *node;
+
+    (void) table;
+
+    for (node = nodes; node; node = node->next) {
+        if (node->hash == hash
+            && node->key_len == len
+            && ngx_memcmp(ngx_zapier_shm_key(node), key, len) == 0)
+        {
+            break;
+        }
+    }
+
+    return node;
+}
+
+
+static void
+forget(ngx_zapier_shm_node_t *node)
+{
+    ngx_zapier_shm_node_t  **pp;
+
+    for (pp = &nodes; *pp != node; pp = &(*pp)->next) { /* void */ }
+
+    *pp = node->next;
+
+    free(node);
+}
+
+
+static void *
+allocate(ngx_zapier_shm_table_t *table, size_t size,
+    ngx_zapier_shm_node_t *keep)
+{
+    ngx_zapier_shm_node_t  *node;
+
+    if (memory == 0) {
+        for (node = nodes; node; node = node->next) {
+            if (node != keep && table->evict(table, node) == NGX_OK) {
+                forget(node);
+                return calloc(1, size);
+            }
+        }
+
+        return NULL;
+    }
+
+    memory--;
+
+    return calloc(1, size);
+}
+
+
+ngx_zapier_shm_node_t *
+ngx_zapier_shm_insert(ngx_zapier_shm_table_t *table, uint32_t hash,
+    u_char *key, size_t len, size_t size)
+{
+    ngx_zapier_shm_node_t  *node;
+
+    node = allocate(table, size + len, NULL);
+    if (node == NULL) {
+        return NULL;
+    }
+
+    node->hash = hash;
+    node->key_len = (uint16_t) len;
+    node->size = (uint16_t) size;
+    node->next = nodes;
+    nodes = node;
+
+    ngx_memcpy(ngx_zapier_shm_key(node), key, len);
+
+    return node;
+}
+
+
+void *
+ngx_zapier_shm_alloc(ngx_zapier_shm_table_t *table, size_t size,
+    ngx_zapier_shm_node_t *keep)
+{
+    return allocate(table, size, keep);
+}
+
+
+void
+ngx_zapier_shm_free(ngx_zapier_shm_table_t *table, void *p)
+{
+    (void) table;
+    free(p);
+}
+
+
+/* the frame */
+
+static void
+zone_init(ngx_zapier_limit_zone_t *zone, const char *name, uint32_t limit,
+    uint32_t window, ngx_flag_t mirrored)
+{
+    zone->name.len = ngx_strlen(name);
+    zone->name.data = (u_char *) name;
+    zone->limit = limit;
+    zone->window = window;
+    zone->cooldown = 60000;
+    zone->mirror = mirrored;
+}
+
+
+static void
+fresh(void)
+{
+    ngx_zapier_shm_node_t     *node;
+    ngx_zapier_limit_entry_t  *entry;
+
+    while ((node = nodes) != NULL) {
+        entry = (ngx_zapier_limit_entry_t *) node;
+        free(entry->window.slots);
+        forget(node);
+    }
+
+    memory = 1000000;
+    clock_ms = 5000000;
+    wall_ms = (uint64_t) EPOCH * 1000 - clock_ms;
+
+    zone_init(&ip, "ip", 3, 60000, 0);
+    zone_init(&partner, "partner", 5, 60000, 0);
+    zone_init(&tenant, "tenant", 4, 1000, 0);
+    zone_init(&mirror, "mirror", 0, 0, 1);
+
+    ngx_memzero(&claim, sizeof(ngx_zapier_limit_claim_t));
+    log_.log_level = 0;
+    claim.log = &log_;
+
+    shm.shpool = &shpool;
+    limits.shm = &shm;
+    (void) ngx_zapier_limits_init(NULL, &limits);
+}
+
+
+static void
+scope(ngx_zapier_limit_claim_t *c, ngx_zapier_limit_zone_t *zone,
+    const char *key)
+{
+    ngx_zapier_limit_scope_t  *s;
+
+    s = &c->scopes[c->nscopes++];
+
+    s->zone = zone;
+    s->key.len = ngx_strlen(key);
+    s->key.data = (u_char *) key;
+    s->units = 1;
+    s->charged = 0;
+}
+
+
+/* a chain of one */
+
+static void
+only(ngx_zapier_limit_zone_t *zone, const char *key)
+{
+    claim.nscopes = 0;
+    scope(&claim, zone, key);
+}
+
+
+static ngx_int_t
+passes(void)
+{
+    is_int(ngx_zapier_limit_start(&limits, &claim), NGX_OK, "start");
+    is_int(locked, 0, "unlocked");
+
+    return claim.verdict == NGX_ZAPIER_LIMIT_PASSED;
+}
+
+
+static ngx_int_t
+peek_passes(void)
+{
+    ngx_zapier_limit_claim_t  c;
+
+    c = claim;
+
+    return ngx_zapier_limit_peek(&limits, &c) == NGX_OK;
+}
+
+
+static void
+answer(ngx_uint_t status, int64_t limit, int64_t remaining, int64_t reset,
+    int64_t retry_after)
+{
+    ngx_zapier_ratelimit_t  rl;
+
+    rl.limit = limit;
+    rl.remaining = remaining;
+    rl.reset = reset;
+    rl.reset_at = UNSET;
+    rl.retry_after = retry_after;
+
+    if (reset >= 1000000000) {
+        rl.reset = reset - (int64_t) (wall_ms + clock_ms) / 1000;
+        rl.reset = ngx_max(rl.reset, 0);
+        rl.reset_at = rl.reset ? reset : UNSET;
+    }
+
+    ngx_zapier_limit_observe(&limits, &claim, status, &rl);
+}
+
+
+/* tests */
+
+static void
+window(void)
+{
+    fresh();
+    only(&ip, "192.0.2.1");
+    clock_ms += 300;
+
+    ok(peek_passes(), "nothing is known to be closed");
+    ok(nodes == NULL, "a peek creates nothing");
+    ok(passes(), "first");
+    is_int(claim.view.limit, 3, "limit");
+    is_int(claim.view.remaining, 2, "remaining");
+    is_int(claim.view.reset, EPOCH + 61, "reset rounded up");
+    is_int(claim.view.retry_after, 0, "no Retry-After");
+    ok(claim.view.zone == &ip, "the zone that binds");
+
+    clock_ms += 500;
+    ok(passes(), "second");
+    ok(peek_passes(), "a peek charges nothing");
+    ok(passes(), "third");
+    is_int(claim.view.remaining, 0, "none is left");
+    ok(!peek_passes(), "a peek sees it");
+    ok(!passes(), "fourth is refused");
+    is_int(claim.view.retry_after, 60, "Retry-After rounded up");
+    is_int(claim.view.remaining, 0, "remaining of a refused call");
+    is_int(claim.view.reset, EPOCH + 61,
+           "reset does not become 0 after a reject (APISIX 9978)");
+
+    clock_ms += 59000;
+    ok(!passes(), "early");
+    is_int(claim.view.retry_after, 1, "Retry-After is never 0");
+
+    clock_ms += 500;
+    ok(!passes(), "a window later in cut milliseconds may be early");
+    clock_ms += 1;
+    ok(passes(), "a whole window later");
+    is_int(claim.view.remaining, 0, "two are still counted");
+
+    ip.limit = 2;
+    clock_ms += 501;
+    ok(passes(), "two have run out");
+    ok(!passes(), "a smaller limit applies at once");
+    ip.limit = 10;
+    ok(passes(), "so does a greater one");
+    is_int(claim.view.remaining, 7, "with what was counted before");
+
+    claim.scopes[0].units = 11;
+    ok(!passes(), "more than ever fits");
+    is_int(claim.view.retry_after, 60, "may ask again after a window");
+    is_int(claim.view.remaining, 7, "but seven are left");
+}
+
+
+static void
+chains(void)
+{
+    ngx_uint_t  n;
+
+    fresh();
+    scope(&claim, &ip, "192.0.2.1");
+    scope(&claim, &partner, "p");
+    scope(&claim, &tenant, "acme");
+
+    for (n = 0; n < 3; n++) {
+        ok(passes(), "chain");
+    }
+
+    ok(claim.view.zone == &ip, "the scope with the least left binds");
+    is_int(claim.view.remaining, 0, "all three used");
+    ok(!passes(), "one scope refuses");
+    ok(claim.view.zone == &ip, "and is named");
+    is_int(claim.view.retry_after, 60, "with its time");
+
+    only(&tenant, "acme");
+    ok(passes(), "rejected calls consume nothing (Kong)");
+    is_int(claim.view.remaining, 0, "three and this one");
+
+    claim.nscopes = 0;
+    scope(&claim, &ip, "192.0.2.1");
+    scope(&claim, &tenant, "acme");
+    ok(!passes(), "two refuse");
+    ok(claim.view.zone == &ip, "the one that takes longest binds");
+
+    claim.nscopes = 0;
+    scope(&claim, &tenant, "acme");
+    scope(&claim, &ip, "192.0.2.1");
+    ok(!passes(), "in either order");
+    ok(claim.view.zone == &ip, "the one that takes longest binds");
+
+    fresh();
+    ip.limit = partner.limit = 7;
+    scope(&claim, &partner, "p");
+    scope(&claim, &ip, "192.0.2.1");
+    ok(passes(), "equal scopes");
+    ok(claim.view.zone == &partner, "the broadest of equals binds");
+
+    scope(&claim, &partner, "p");
+    ok(passes(), "a scope that comes twice");
+    is_int(claim.view.remaining, 5, "is charged once");
+    ngx_zapier_limit_return(&limits, &claim);
+    ok(passes(), "and");
+    is_int(claim.view.remaining, 5, "returned once");
+}
+
+
+static void
+keys(void)
+{
+    ngx_uint_t                n;
+    ngx_zapier_limit_zone_t   a, ab;
+
+    fresh();
+    zone_init(&a, "a", 1, 60000, 0);
+    zone_init(&ab, "ab", 1, 60000, 0);
+
+    only(&a, "bc");
+    ok(passes(), "zone a, key bc");
+    only(&ab, "c");
+    ok(passes(), "zone ab, key c: scope keys do not collide (Traefik 11753)");
+    only(&a, "bcd");
+    ok(passes(), "a longer key");
+    only(&a, "");
+    ok(passes(), "an empty key");
+    only(&a, "bc");
+    claim.scopes[0].key.data = (u_char *) "b\0c";
+    claim.scopes[0].key.len = 3;
+    ok(passes(), "a key with NUL");
+    claim.scopes[0].key.data = (u_char *) "b\0d";
+    ok(passes(), "another one (keyval 0.5.0)");
+
+    claim.scopes[0].key.len = 256;
+    ok(!passes(), "a key that is too long");
+    is_int(claim.verdict, NGX_ZAPIER_LIMIT_UNKNOWN, "is not counted");
+
+    claim.nscopes = 0;
+    for (n = 0; n < NGX_ZAPIER_LIMIT_CHAIN; n++) {
+        scope(&claim, &a, &"abcdefgh"[n]);
+    }
+    ok(passes(), "a chain of full length");
+}
+
+
+static void
+returns(void)
+{
+    ngx_zapier_limit_claim_t  other;
+
+    fresh();
+    scope(&claim, &ip, "192.0.2.1");
+    scope(&claim, &partner, "p");
+
+    ok(passes(), "first");
+    other = claim;
+    clock_ms += 10;
+    ok(passes(), "second");
+
+    ngx_zapier_limit_return(&limits, &other);
+    ngx_zapier_limit_return(&limits, &other);
+    ok(passes(), "third");
+    is_int(claim.view.remaining, 1, "a second return does nothing");
+
+    ngx_zapier_limit_cancel(&limits, &claim);
+    ok(passes(), "cancel returns");
+    is_int(claim.view.remaining, 1, "what was charged");
+
+    ok(passes(), "the last one");
+    other = claim;
+    ok(!passes(), "refused");
+    ngx_zapier_limit_return(&limits, &claim);
+    ok(!passes(), "a refused claim returns nothing");
+    ngx_zapier_limit_return(&limits, &other);
+    ok(passes(), "the charged one does");
+
+    other = claim;
+    clock_ms += 120000;
+    ok(passes(), "all is forgotten");
+    ngx_zapier_limit_return(&limits, &other);
+    ok(passes(), "a late return");
+    is_int(claim.view.remaining, 1, "is harmless");
+
+    ngx_zapier_limit_charge(&limits, &claim, 3);
+    is_int(peek_passes(), 0, "more calls than claimed are charged");
+    ngx_zapier_limit_charge(&limits, &claim, 0);
+    ngx_zapier_limit_charge(&limits, &claim, 5000000000);
+    clock_ms += 60001;
+    ok(passes(), "for a window");
+}
+
+
+static void
+view(void)
+{
+    ngx_zapier_limit_claim_t  other;
+
+    fresh();
+    only(&mirror, "acme");
+    clock_ms += 700;
+
+    ok(passes(), "nothing is known");
+    ok(claim.view.zone == NULL, "so nothing is told");
+    ok(nodes == NULL, "and nothing is kept");
+
+    answer(200, UNSET, UNSET, UNSET, UNSET);
+    answer(200, 60, UNSET, EPOCH + 30, UNSET);
+    answer(200, 60, 10, EPOCH - 1, UNSET);
+    answer(503, 60, UNSET, UNSET, UNSET);
+    ok(nodes == NULL, "answers that tell nothing for the time to come");
+
+    answer(200, 60, 5, EPOCH + 30, UNSET);
+    is_int(claim.view.limit, 60, "limit");
+    is_int(claim.view.remaining, 5, "remaining");
+    is_int(claim.view.reset, EPOCH + 30, "an epoch comes out as it went in");
+
+    clock_ms += 100;
+    ok(passes(), "our own call");
+    is_int(claim.view.remaining, 4, "counts");
+    is_int(claim.view.reset, EPOCH + 30, "the same reset");
+    other = claim;
+
+    answer(200, 60, 50, EPOCH + 30, UNSET);
+    is_int(claim.view.remaining, 4, "never loosened");
+    answer(200, 100, 3, EPOCH + 20, UNSET);
+    is_int(claim.view.remaining, 3, "tightened");
+    is_int(claim.view.limit, 60, "the least limit");
+    is_int(claim.view.reset, EPOCH + 30, "never a nearer reset");
+    answer(200, 60, 2, UNSET, UNSET);
+    is_int(claim.view.remaining, 2, "without Reset too");
+    answer(200, 60, 0, EPOCH - 5, UNSET);
+    is_int(claim.view.remaining, 2, "a late answer changes nothing");
+
+    ngx_zapier_limit_return(&limits, &other);
+    clock_ms += 1;
+    ok(passes(), "a return does not loosen what was told since");
+    is_int(claim.view.remaining, 1, "so one was taken from two");
+    ngx_zapier_limit_return(&limits, &claim);
+    ok(passes(), "a return of what was charged since");
+    is_int(claim.view.remaining, 1, "gives back");
+
+    answer(200, 60, 59, EPOCH + 90, UNSET);
+    is_int(claim.view.remaining, 1, "the window after ours is not in force");
+    ok(passes(), "the last of ours");
+    ok(!passes(), "used up");
+    is_int(claim.view.remaining, 0, "none left");
+    is_int(claim.view.retry_after, 30, "until reset");
+    is_int(claim.view.reset, EPOCH + 30, "of our window");
+
+    clock_ms = 5000000 + 29999;
+    ok(!passes(), "a ms before");
+    is_int(claim.view.retry_after, 1, "at least 1");
+    clock_ms++;
+    ok(passes(), "at reset");
+    is_int(claim.view.remaining, 57, "the next window, less a call of ours");
+    is_int(claim.view.reset, EPOCH + 90, "and its reset");
+
+    answer(200, 60, 57, EPOCH + 30, UNSET);
+    clock_ms += 60000;
+    ok(passes(), "after that");
+    ok(claim.view.zone == NULL, "nothing is known");
+    answer(200, UNSET, 7, 10, UNSET);
+    is_int(claim.view.limit, -1, "a limit that was not told");
+    is_int(claim.view.remaining, 7, "what was");
+    is_int(claim.view.reset, EPOCH + 100, "a delta");
+
+    clock_ms += 10000;
+    answer(200, 5, 100, 10, UNSET);
+    is_int(claim.view.remaining, 5, "not more than the limit");
+    answer(200, 3, UNSET, UNSET, UNSET);
+    is_int(claim.view.remaining, 3, "a smaller limit alone tightens");
+    is_int(claim.view.limit, 3, "and is told");
+    answer(200, UNSET, 0x7fffffffffffffffLL, 11, UNSET);
+    is_int(claim.view.remaining, 3, "2^63 does not overflow (kjdev)");
+    clock_ms += 10000;
+    ok(passes(), "then");
+    is_int(claim.view.remaining, 0xfffffffd, "much");
+}
+
+
+/* an upstream whose Reset is always a window ahead */
+
+static void
+sliding(void)
+{
+    ngx_uint_t  n, refused;
+
+    fresh();
+    only(&mirror, "acme");
+    refused = 0;
+
+    for (n = 0; n < 600; n++) {
+        (void) ngx_zapier_limit_start(&limits, &claim);
+
+        if (claim.verdict == NGX_ZAPIER_LIMIT_PASSED) {
+            answer(200, 60, n < 29 ? 59 - n : 30, 60, UNSET);
+
+        } else {
+            refused++;
+        }
+
+        clock_ms += 2000;
+    }
+
+    is_int(refused, 0, "half the quota of a sliding upstream is not refused");
+}
+
+
+static void
+gate(void)
+{
+    fresh();
+    only(&mirror, "acme");
+
+    ok(passes(), "open");
+    answer(429, UNSET, UNSET, UNSET, 30);
+    is_int(claim.view.retry_after, 30, "the answer itself tells");
+    is_int(claim.view.remaining, 0, "that none is left");
+    is_int(claim.view.limit, -1, "of an unknown limit");
+    ok(!passes(), "Retry-After closes it");
+    is_int(claim.view.retry_after, 30, "for so long");
+    is_int(claim.view.reset, EPOCH + 30, "which is the reset");
+    ok(!peek_passes(), "one waits, and so do the rest (octokit 629)");
+
+    answer(429, UNSET, UNSET, UNSET, 5);
+    ok(!passes(), "closed");
+    is_int(claim.view.retry_after, 30,
+           "a shorter Retry-After does not shorten (LiteLLM 40130)");
+    answer(503, UNSET, UNSET, UNSET, 45);
+    ok(!passes(), "closed");
+    is_int(claim.view.retry_after, 45, "a longer one extends, on 503 too");
+    answer(200, 60, 59, EPOCH + 10, UNSET);
+    ok(!passes(), "a late 200 does not open it");
+
+    clock_ms += 44999;
+    ok(!passes(), "a ms early");
+    clock_ms++;
+    ok(passes(), "open again");
+
+    answer(503, UNSET, UNSET, UNSET, UNSET);
+    ok(passes(), "a bare 503 does not close it");
+    answer(500, UNSET, UNSET, UNSET, 100);
+    ok(passes(), "nor a 500");
+    answer(200, UNSET, UNSET, UNSET, 100);
+    ok(passes(), "nor a 200");
+
+    answer(429, UNSET, UNSET, UNSET, UNSET);
+    ok(!passes(), "a bare 429");
+    is_int(claim.view.retry_after, 60,
+           "an empty Retry-After means the cooldown (nirn 9f3427e)");
+
+    fresh();
+    only(&mirror, "acme");
+    clock_ms += 300;
+    answer(429, 60, 0, EPOCH + 20, UNSET);
+    ok(!passes(), "Reset closes it");
+    is_int(claim.view.retry_after, 20, "until then, rounded up");
+    is_int(claim.view.reset, EPOCH + 20, "as it was told");
+    is_int(claim.view.limit, 60, "with the limit");
+
+    fresh();
+    only(&mirror, "acme");
+    answer(429, 60, 0, EPOCH + 50, 2);
+    is_int(claim.view.reset, EPOCH + 50, "what was told is shown");
+    is_int(claim.view.retry_after, 2, "but Retry-After wins");
+    clock_ms += 2000;
+    ok(passes(), "and opens it");
+
+    answer(429, UNSET, UNSET, EPOCH - 7, UNSET);
+    ok(!passes(), "a Reset that is past");
+    is_int(claim.view.retry_after, 60, "is as good as none");
+
+    fresh();
+    only(&mirror, "acme");
+    answer(429, UNSET, UNSET, UNSET, 0);
+    ok(!passes(), "a Retry-After of 0");
+    is_int(claim.view.retry_after, 1, "is 1");
+
+    fresh();
+    only(&mirror, "acme");
+    answer(200, 60, 0, UNSET, UNSET);
+    is_int(claim.view.retry_after, 0, "a 200 has no Retry-After");
+    ok(!passes(), "a Remaining of 0 without Reset");
+    is_int(claim.view.retry_after, 60, "closes it for the cooldown");
+
+    mirror.mirror = 0;
+    ok(passes(), "a zone that is no longer mirrored");
+}
+
+
+static void
+both(void)
+{
+    fresh();
+    ip.mirror = 1;
+    only(&ip, "192.0.2.1");
+
+    ok(passes(), "counted");
+    answer(200, 60, 59, EPOCH + 30, UNSET);
+    is_int(claim.view.limit, 3, "ours is stricter");
+    is_int(claim.view.remaining, 2, "what is enforced is shown");
+    answer(200, 60, 1, EPOCH + 30, UNSET);
+    is_int(claim.view.limit, 60, "now theirs is");
+    is_int(claim.view.remaining, 1, "remaining");
+    is_int(claim.view.reset, EPOCH + 30, "reset");
+    ok(passes(), "one");
+    ok(!passes(), "two");
+    is_int(claim.view.retry_after, 30, "until theirs resets");
+    clock_ms += 30000;
+    ok(passes(), "ours has one more");
+    is_int(claim.view.remaining, 0, "the third of three");
+
+    fresh();
+    ip.limit = 100;
+    ip.mirror = 1;
+    scope(&claim, &ip, "192.0.2.1");
+    scope(&claim, &tenant, "acme");
+    ok(passes(), "chain");
+    answer(429, 60, UNSET, UNSET, 9);
+    ok(!passes(), "the mirrored zone of a chain is closed");
+    ok(claim.view.zone == &ip, "and binds");
+    is_int(claim.view.limit, 60, "the smaller limit is shown");
+    only(&tenant, "acme");
+    ok(passes(), "the other zone is not");
+    is_int(claim.view.remaining, 2, "and counted nothing refused");
+}
+
+
+static void
+no_memory(void)
+{
+    ngx_zapier_limit_claim_t  other;
+
+    fresh();
+    memory = 3;
+    scope(&claim, &ip, "192.0.2.1");
+    scope(&claim, &tenant, "acme");
+
+    ok(!passes(), "no memory for all of the chain");
+    is_int(claim.verdict, NGX_ZAPIER_LIMIT_UNKNOWN, "unknown, not refused");
+    ok(claim.view.zone == NULL, "no view");
+    only(&ip, "192.0.2.1");
+    ok(passes(), "nothing was charged");
+    is_int(claim.view.remaining, 2, "to the first");
+
+    memory = 1;
+    only(&tenant, "b");
+    ok(passes(), "the entry that restrains nobody went");
+    only(&tenant, "c");
+    ok(!passes(), "the others stay");
+    is_int(claim.verdict, NGX_ZAPIER_LIMIT_UNKNOWN, "fail closed");
+    ok(!peek_passes() || claim.verdict == NGX_ZAPIER_LIMIT_UNKNOWN, "peek");
+
+    only(&mirror, "acme");
+    ok(passes(), "a zone that only mirrors needs none");
+    answer(429, UNSET, UNSET, UNSET, 10);
+    ok(passes(), "what cannot be kept is lost");
+
+    clock_ms += 1001;
+    answer(429, UNSET, UNSET, UNSET, 10);
+    ok(!passes(), "an entry whose window is over makes room");
+    only(&tenant, "d");
+    ok(!passes(), "a closed gate does not");
+    is_int(claim.verdict, NGX_ZAPIER_LIMIT_UNKNOWN, "so unknown");
+
+    fresh();
+    memory = 2;
+    tenant.limit = 20;
+    only(&tenant, "acme");
+    other = claim;
+
+    while (passes()) {
+        clock_ms++;
+    }
+
+    is_int(claim.view.remaining, 0, "with four slots 20 calls are counted");
+    is_int(claim.verdict, NGX_ZAPIER_LIMIT_REJECTED, "and the next refused");
+    ngx_zapier_limit_return(&limits, &other);
+}
+
+
+/* random answers and calls: the view only ever falls until it resets */
+
+static void
+monotonic(void)
+{
+    int64_t     last;
+    uint64_t    reset;
+    ngx_uint_t  n, loosened, wrong, left;
+
+    fresh();
+    only(&mirror, "acme");
+    srandom(7);
+    loosened = 0;
+    wrong = 0;
+    last = NGX_MAX_INT_T_VALUE;
+    reset = 0;
+
+    for (n = 0; n < 200000; n++) {
+        clock_ms += random() % 300;
+
+        if (random() % 3) {
+            answer(200, random() % 50 ? 60 : UNSET, random() % 60,
+                   (int64_t) (wall_ms + clock_ms) / 1000 + random() % 40 - 5,
+                   UNSET);
+
+        } else {
+            (void) ngx_zapier_limit_start(&limits, &claim);
+        }
+
+        if (clock_ms < reset && (claim.view.zone == NULL
+                                 || claim.view.remaining > last))
+        {
+            loosened++;
+        }
+
+        if (claim.view.zone != NULL) {
+            if (clock_ms >= reset || claim.view.remaining <= last) {
+                reset = (uint64_t) claim.view.reset * 1000 - wall_ms;
+            }
+
+            last = claim.view.remaining;
+
+        } else {
+            last = NGX_MAX_INT_T_VALUE;
+        }
+
+        if (n % 100 == 0 && claim.view.zone != NULL) {
+            for (left = 0; left <= 70; left++) {
+                (void) ngx_zapier_limit_start(&limits, &claim);
+
+                if (claim.verdict != NGX_ZAPIER_LIMIT_PASSED) {
+                    break;
+                }
+            }
+
+            if ((int64_t) left != last) {
+                wrong++;
+            }
+
+            last = 0;
+        }
+    }
+
+    is_int(loosened, 0, "no answer loosens the view before its reset");
+    is_int(wrong, 0, "remaining is what is enforced (APISIX 13704)");
+}
+
+
+int
+main(void)
+{
+    window();
+    chains();
+    keys();
+    returns();
+    view();
+    sliding();
+    gate();
+    both();
+    no_memory();
+    monotonic();
+
+    fresh();
+
+    return done();
+}
