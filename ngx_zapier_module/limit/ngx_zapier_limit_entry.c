@@ -243,9 +243,12 @@ ngx_zapier_limit_grow(ngx_zapier_limit_chain_t *chain,
         return w->size ? NGX_OK : NGX_ERROR;
     }
 
-    ngx_memcpy(slots, w->slots, w->nslots * sizeof(ngx_zapier_window_slot_t));
-
     old = w->slots;
+
+    if (old != NULL) {
+        ngx_memcpy(slots, old, w->nslots * sizeof(ngx_zapier_window_slot_t));
+    }
+
     w->slots = slots;
 
     ngx_memory_barrier();

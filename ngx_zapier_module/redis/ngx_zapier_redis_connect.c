@@ -355,8 +355,8 @@ ngx_zapier_redis_link_auth(ngx_zapier_redis_link_t *link)
     redis = link->redis;
 
     if (redis->password.len) {
-        argc = 0;
-        ngx_str_set(&argv[argc++], "AUTH");
+        argc = 1;
+        ngx_str_set(&argv[0], "AUTH");
 
         if (redis->conf.user.len) {
             argv[argc++] = redis->conf.user;
