@@ -202,8 +202,8 @@ ngx_zapier_envelope_finish(ngx_zapier_envelope_t *e, ngx_str_t *before,
 {
     u_char  *p;
 
-    ngx_str_null(before);
-    ngx_str_null(after);
+    ngx_str_set(before, "");
+    ngx_str_set(after, "");
 
     if (!e->failed && ngx_zapier_json_finish(&e->json) != NGX_OK) {
         ngx_zapier_envelope_parse_error(e, e->json.offset

@@ -9,31 +9,29 @@
 #include <ngx_zapier_json.h>
 
 
-static size_t ngx_zapier_json_sequence(u_char *p, u_char *last);
+static size_t ngx_zapier_json_sequence(u_char *p, size_t len);
 
 
 uintptr_t
 ngx_zapier_json_quote(u_char *dst, u_char *text, size_t len)
 {
-    u_char                ch, *p, *last;
+    u_char                ch;
     size_t                n, size;
     static const u_char   hex[] = "0123456789abcdef";
     static const u_char   letters[] = "btn\0fr";
 
-    p = text;
-    last = text + len;
     size = 2;
 
     if (dst) {
         *dst++ = '"';
     }
 
-    while (p < last) {
-        ch = *p;
-        n = ngx_zapier_json_sequence(p, last);
+    for ( /* void */ ; len; text += n, len -= n) {
+        ch = *text;
+        n = ngx_zapier_json_sequence(text, len);
 
         if (n == 0) {
-            p++;
+            n = 1;
             size += 3;
 
             if (dst) {
@@ -41,7 +39,6 @@ ngx_zapier_json_quote(u_char *dst, u_char *text, size_t len)
             }
 
         } else if (ch == '"' || ch == '\\') {
-            p++;
             size += 2;
 
             if (dst) {
@@ -53,13 +50,10 @@ ngx_zapier_json_quote(u_char *dst, u_char *text, size_t len)
             size += n;
 
             if (dst) {
-                dst = ngx_cpymem(dst, p, n);
+                dst = ngx_cpymem(dst, text, n);
             }
 
-            p += n;
-
         } else if (ch >= '\b' && ch <= '\r' && letters[ch - '\b']) {
-            p++;
             size += 2;
 
             if (dst) {
@@ -68,7 +62,6 @@ ngx_zapier_json_quote(u_char *dst, u_char *text, size_t len)
             }
 
         } else {
-            p++;
             size += 6;
 
             if (dst) {
@@ -92,11 +85,10 @@ ngx_zapier_json_quote(u_char *dst, u_char *text, size_t len)
 ngx_int_t
 ngx_zapier_json_utf8(u_char *text, size_t len)
 {
-    u_char  *last;
-    size_t   n;
+    size_t  n;
 
-    for (last = text + len; text < last; text += n) {
-        n = ngx_zapier_json_sequence(text, last);
+    for ( /* void */ ; len; text += n, len -= n) {
+        n = ngx_zapier_json_sequence(text, len);
 
         if (n == 0) {
             return NGX_DECLINED;
@@ -110,7 +102,7 @@ ngx_zapier_json_utf8(u_char *text, size_t len)
 /* length of the well-formed sequence (RFC 3629) at p, 0 if it is not */
 
 static size_t
-ngx_zapier_json_sequence(u_char *p, u_char *last)
+ngx_zapier_json_sequence(u_char *p, size_t len)
 {
     u_char  ch, low, high;
     size_t  i, n;
@@ -127,7 +119,7 @@ ngx_zapier_json_sequence(u_char *p, u_char *last)
 
     n = (ch < 0xe0) ? 2 : (ch < 0xf0) ? 3 : 4;
 
-    if ((size_t) (last - p) < n) {
+    if (len < n) {
         return 0;
     }
 

@@ -2,7 +2,8 @@
 /*
  * Throughput of the JSON scanner and of the envelope beside jansson.
  *
- *   scanner [MILLISECONDS]    time spent on each number
+ *   scanner [MILLISECONDS [FILE]...]    time spent on each number; other
+ *                                       bodies than the built-in ones
  */
 
 
@@ -19,6 +20,8 @@
 typedef int (*bench_pt)(u_char *text, size_t len);
 
 
+static void bench_report(const char *name, u_char *text, size_t len);
+static u_char *bench_file(const char *name, size_t *len);
 static u_char *bench_small(size_t *len);
 static u_char *bench_records(size_t size, const char *eol, size_t *len);
 static u_char *bench_text(size_t size, const char *word, size_t *len);
@@ -29,51 +32,93 @@ static double bench_run(bench_pt run, u_char *text, size_t len);
 static double bench_now(void);
 
 
+static size_t  bench_used;
+static u_char  bench_pool[8192];
 static double  bench_time = 0.3;
 
 
 int
 main(int argc, char **argv)
 {
-    size_t      i, len[6];
-    double      t[3];
-    u_char     *text[6];
-    const char *name[] = {
-        "400 B", "16 kB records", "256 kB records",
-        "256 kB records, indented", "256 kB text", "256 kB text, Cyrillic"
-    };
+    int      i;
+    size_t   len;
+    u_char  *text;
 
     if (argc > 1) {
         bench_time = atoi(argv[1]) / 1000.0;
     }
 
-    text[0] = bench_small(&len[0]);
-    text[1] = bench_records(16384, "", &len[1]);
-    text[2] = bench_records(262144, "", &len[2]);
-    text[3] = bench_records(262144, "\n        ", &len[3]);
-    text[4] = bench_text(262144, "lorem ipsum dolor sit amet, ", &len[4]);
-    text[5] = bench_text(262144, "\xd0\xbb\xd0\xbe\xd1\x80\xd0\xb5\xd0\xbc "
-                         "\xd0\xb8\xd0\xbf\xd1\x81\xd1\x83\xd0\xbc, ",
-                         &len[5]);
-
     printf("%-26s %8s %22s %22s %22s\n", "", "bytes", "scanner", "envelope",
            "jansson");
 
-    for (i = 0; i < 6; i++) {
-        t[0] = bench_run(bench_scanner, text[i], len[i]);
-        t[1] = bench_run(bench_envelope, text[i], len[i]);
-        t[2] = bench_run(bench_jansson, text[i], len[i]);
-
-        printf("%-26s %8zu %7.0f MB/s %7.2f us %7.0f MB/s %7.2f us"
-               " %7.0f MB/s %7.2f us\n", name[i], len[i],
-               len[i] / t[0] / 1e6, t[0] * 1e6,
-               len[i] / t[1] / 1e6, t[1] * 1e6,
-               len[i] / t[2] / 1e6, t[2] * 1e6);
-
-        free(text[i]);
+    for (i = 2; i < argc; i++) {
+        text = bench_file(argv[i], &len);
+        bench_report(argv[i], text, len);
     }
 
+    if (argc > 2) {
+        return 0;
+    }
+
+    text = bench_small(&len);
+    bench_report("400 B", text, len);
+
+    text = bench_records(16384, "", &len);
+    bench_report("16 kB records", text, len);
+
+    text = bench_records(262144, "", &len);
+    bench_report("256 kB records", text, len);
+
+    text = bench_records(262144, "\n        ", &len);
+    bench_report("256 kB records, indented", text, len);
+
+    text = bench_text(262144, "lorem ipsum dolor sit amet, ", &len);
+    bench_report("256 kB text", text, len);
+
+    text = bench_text(262144, "\xd0\xbb\xd0\xbe\xd1\x80\xd0\xb5\xd0\xbc "
+                      "\xd0\xb8\xd0\xbf\xd1\x81\xd1\x83\xd0\xbc, ", &len);
+    bench_report("256 kB text, Cyrillic", text, len);
+
     return 0;
+}
+
+
+static void
+bench_report(const char *name, u_char *text, size_t len)
+{
+    int       i;
+    double    t;
+    bench_pt  run[] = { bench_scanner, bench_envelope, bench_jansson };
+
+    printf("%-26s %8zu", name, len);
+
+    for (i = 0; i < 3; i++) {
+        t = bench_run(run[i], text, len);
+        printf(" %7.0f MB/s %7.2f us", len / t / 1e6, t * 1e6);
+    }
+
+    printf("\n");
+    free(text);
+}
+
+
+static u_char *
+bench_file(const char *name, size_t *len)
+{
+    FILE    *f;
+    u_char  *text;
+
+    f = fopen(name, "rb");
+    if (f == NULL) {
+        perror(name);
+        exit(1);
+    }
+
+    text = malloc(4 * 1024 * 1024);
+    *len = fread(text, 1, 4 * 1024 * 1024, f);
+    fclose(f);
+
+    return text;
 }
 
 
@@ -184,13 +229,12 @@ bench_envelope(u_char *text, size_t len)
     int                     ok;
     u_char                 *p, *end, *last;
     ngx_str_t               none, insert, before, after;
-    ngx_pool_t             *pool;
     ngx_zapier_envelope_t  *e;
 
-    pool = ngx_create_pool(1024, NULL);
+    bench_used = 0;
     ngx_str_null(&none);
 
-    e = ngx_zapier_envelope_create(pool, &none, &none);
+    e = ngx_zapier_envelope_create(NULL, &none, &none);
 
     p = text;
     end = text + len;
@@ -204,11 +248,30 @@ bench_envelope(u_char *text, size_t len)
         }
     }
 
-    ok = ok && ngx_zapier_envelope_finish(e, &before, &after) == NGX_OK;
+    return ok && ngx_zapier_envelope_finish(e, &before, &after) == NGX_OK;
+}
 
-    ngx_destroy_pool(pool);
 
-    return ok;
+/* as cheap as nginx's pool */
+
+void *
+ngx_palloc(ngx_pool_t *pool, size_t size)
+{
+    void  *p;
+
+    (void) pool;
+
+    p = bench_pool + bench_used;
+    bench_used += ngx_align(size, NGX_ALIGNMENT);
+
+    return (bench_used <= sizeof(bench_pool)) ? p : NULL;
+}
+
+
+void *
+ngx_pnalloc(ngx_pool_t *pool, size_t size)
+{
+    return ngx_palloc(pool, size);
 }
 
 

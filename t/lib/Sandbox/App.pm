@@ -55,6 +55,11 @@ sub startup ($self) {
 sub control ($self, $r) {
     $r->get('/requests' => sub ($c) { $self->list_requests($c) });
 
+    $r->get('/last' => sub ($c) {
+        $c->render(text => last_request($self->requests->[-1]),
+                   format => 'txt');
+    });
+
     $r->delete('/requests' => sub ($c) {
         $self->forget;
         $c->render(json => {});
@@ -158,6 +163,25 @@ sub shown ($seen) {
         body        => decode('UTF-8', $seen->{body}),
         body_base64 => b64_encode($seen->{body}, ''),
     };
+}
+
+
+# For a person to read: no token, only headers that matter.
+
+sub last_request ($seen) {
+    return "nothing was received\n" if !$seen;
+
+    my %headers = %{$seen->{headers}};
+    my $text = "$seen->{method} $seen->{target}\n";
+
+    for my $name (qw(Host Authorization Content-Type Content-Length)) {
+        my $value = ($headers{$name} // next)->[0];
+
+        $value =~ s/^(Bearer .{0,4}).*/$1.../ if $name eq 'Authorization';
+        $text .= "$name: $value\n";
+    }
+
+    return "$text\n" . (decode('UTF-8', $seen->{body}) // '(binary)') . "\n";
 }
 
 

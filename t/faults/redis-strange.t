@@ -1,0 +1,101 @@
+# A Redis that answers garbage, too much, nothing, half, or that it cannot.
+
+use strict;
+use warnings;
+
+use lib 't/lib';
+use IO::Socket::INET;
+use Test::More;
+use Time::HiRes qw(sleep time);
+use Zapier::Redis;
+use ZapierNode;
+
+my $sandbox = sandbox();
+
+# A server that gives every command the same bytes; PING and the watch's
+# commands too.
+
+sub strange {
+    my ($bytes, %how) = @_;
+    my $port   = free_port();
+    my $listen = IO::Socket::INET->new(LocalAddr => '127.0.0.1',
+                                       LocalPort => $port, Listen => 64,
+                                       ReuseAddr => 1) or die "listen: $!";
+    my $pid = fork // die "fork: $!";
+
+    if ($pid == 0) {
+        local $SIG{CHLD} = 'IGNORE';
+        local $SIG{PIPE} = 'IGNORE';
+
+        while (my $client = $listen->accept) {
+            next if fork;
+
+            while (sysread $client, my $in, 65536) {
+                for my $part ($how{slowly} ? split //, $bytes : $bytes) {
+                    syswrite $client, $part;
+                    sleep 0.002 if $how{slowly};
+                }
+                last if $how{close};
+            }
+            POSIX::_exit(0);
+        }
+        POSIX::_exit(0);
+    }
+
+    close $listen;
+
+    return ($port, $pid);
+}
+
+sub try {
+    my ($name, $bytes, %how) = @_;
+    my ($port, $pid) = strange($bytes, %how);
+    my $node = node(sandbox => $sandbox,
+                    http => "zapier_redis redis://127.0.0.1:$port;");
+    my $want = $how{status} // 503;
+
+    for my $n (1 .. 2) {
+        my $start  = time;
+        my $answer = client($node)->request(
+            GET => '/v2/actions?app=x', {'X-Tenant' => 'acme'});
+
+        is $answer->{status}, $want, "$name ($n): $want";
+        cmp_ok time - $start, '<', 2, "$name ($n): soon";
+    }
+
+    ok $node->stop, "$name: nginx stops";
+    is_deeply [$node->complaints], [], "$name: nothing grave in the log";
+    unlike $node->log, qr/[^\x20-\x7e\n]/,
+           "$name: no control characters in the log";
+
+    kill 'KILL', $pid;
+    waitpid $pid, 0;
+
+    return $node->log;
+}
+
+require POSIX;
+
+my $record = "*4\r\n\$12\r\nsandbox-acme\r\n\$-1\r\n\$-1\r\n\$-1\r\n";
+
+try('the record as it should be', $record, status => 200);
+try('byte by byte', $record, status => 200, slowly => 1);
+try('silence', '');
+try('garbage', "HTTP/1.1 400 Bad Request\r\n\r\n");
+try('closed at once', '', close => 1);
+try('half a reply', substr($record, 0, 20), close => 1);
+try('half a reply and silence (kjdev: truncated is not allowed)',
+    substr($record, 0, 20));
+try('an array of 2000000000', "*2000000000\r\n");
+try('a string of a gigabyte', "\$1000000000\r\nabc");
+try('arrays in arrays', "*1\r\n" x 50);
+try('RESP3', "%1\r\n+a\r\n+b\r\n");
+try('LOADING', "-LOADING Redis is loading the dataset in memory\r\n");
+try('READONLY', "-READONLY You can't write against a read only replica.\r\n");
+try('CR and LF in an error (kjdev: in the log)',
+    "-ERR \x1b[31mred\tand\x07 bells\r\n");
+try('two fields instead of four', "*2\r\n\$1\r\na\r\n\$1\r\nb\r\n");
+try('a number', ":1\r\n");
+try('nil', "*-1\r\n");
+
+done_testing();
