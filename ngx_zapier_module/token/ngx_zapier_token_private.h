@@ -42,6 +42,7 @@ typedef struct {
 
     ngx_event_t                 timer;
     ngx_zapier_redis_watch_t    watch;
+    uint64_t                    taken;      /* the watch, or last up */
     unsigned                    watching:1;
 } ngx_zapier_token_worker_t;
 

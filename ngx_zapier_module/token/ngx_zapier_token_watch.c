@@ -2,9 +2,9 @@
 /*
  * The watch over token records.
  *
- * One worker of the node holds it by a lease in shared memory that every
- * proof of life renews.  The others look from time to time whether the
- * lease has lapsed.  Whatever happens to the holder, values that are not
+ * One worker of the node holds it by a lease in shared memory, which every
+ * proof of life renews, or the worker itself while it tries to connect.
+ * The others look from time to time whether the lease has lapsed.  Whatever happens to the holder, values that are not
  * covered any more are read again, so nothing depends on a quick change
  * of hands but the number of reads.
  */
@@ -19,9 +19,11 @@
 /* ms between looks at the lease, and between proofs of life */
 #define NGX_ZAPIER_TOKEN_TICK     250
 
-/* ms to get the first proof, and from one to the next */
-#define NGX_ZAPIER_TOKEN_ATTEMPT  3000
+/* ms that a proof of life is good for */
 #define NGX_ZAPIER_TOKEN_LEASE    1000
+
+/* ms to bring the watch up before another worker may try */
+#define NGX_ZAPIER_TOKEN_ATTEMPT  60000
 
 
 static void ngx_zapier_token_watch_timer(ngx_event_t *ev);
@@ -165,6 +167,12 @@ ngx_zapier_token_watch_take(ngx_zapier_token_worker_t *worker)
     if (worker->watching && ngx_zapier_token_watch_state(worker)) {
         rc = NGX_OK;
 
+        if (state->since == 0
+            && now - worker->taken < NGX_ZAPIER_TOKEN_ATTEMPT)
+        {
+            state->lease = now + NGX_ZAPIER_TOKEN_LEASE;
+        }
+
     } else if (state->pid == 0
                || state->lease <= now
                || state->signature != worker->tokens->signature)
@@ -172,7 +180,8 @@ ngx_zapier_token_watch_take(ngx_zapier_token_worker_t *worker)
         state->since = 0;
         state->pid = (uint32_t) ngx_pid;
         state->signature = worker->tokens->signature;
-        state->lease = now + NGX_ZAPIER_TOKEN_ATTEMPT;
+        state->lease = now + NGX_ZAPIER_TOKEN_LEASE;
+        worker->taken = now;
         rc = NGX_DONE;
     }
 
@@ -220,6 +229,7 @@ ngx_zapier_token_watch_up(ngx_zapier_redis_watch_t *watch)
 
     worker = watch->data;
     now = ngx_zapier_clock();
+    worker->taken = now;
 
     ngx_zapier_shm_lock(worker->tokens->shm);
 

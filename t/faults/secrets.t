@@ -79,7 +79,7 @@ is call(POST => '/v2/action-runs', 'acme', $run,
         'X-Sandbox' => qq({"status":$_})), $_, "upstream's $_"
     for 400, 401, 403, 409, 500, 503, 504;
 is call(GET => '/v2/x', 'acme', undef,
-        'X-Sandbox' => '{"close":"before"}'), 200, 'a closed connection';
+        'X-Sandbox' => '{"close":"before"}'), 502, 'a closed connection';
 call(GET => '/v2/x', 'acme', undef, 'X-Sandbox' => '{"raw":"nonsense"}');
 
 $redis->signal('STOP');

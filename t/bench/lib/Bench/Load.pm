@@ -5,6 +5,8 @@ package Bench::Load;
 use strict;
 use warnings;
 
+use Time::HiRes qw(time);
+
 use Bench::Server ();
 
 
@@ -19,6 +21,7 @@ sub run {
 
     unshift @command, "taskset", "-c", $o{pin} if defined $o{pin};
 
+    my $start = time();
     my $before = Bench::Server::cpu_time($o{worker});
 
     open my $fh, "-|", @command or die "$command[0]: $!\n";
@@ -30,10 +33,10 @@ sub run {
 
     die "wrk failed:\n", @lines if !defined $line;
 
-    my %r = $line =~ /(\w+)=(\d+)/g;
+    my %r = (usec => (time() - $start) * 1e6, $line =~ /(\w+)=(\d+)/g);
 
     die "no request was answered on port $o{port} $o{path}\n"
-        if !$r{requests} || !$r{usec};
+        if !$r{requests};
 
     return {
         requests => $r{requests},
