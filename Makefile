@@ -5,6 +5,7 @@ NGX_SRC   ?= /usr/share/nginx/src
 BUILD     ?= build/module
 CFLAGS    ?= -g -O2 -fstack-protector-strong -D_FORTIFY_SOURCE=2
 LDFLAGS   ?= -Wl,-z,relro -Wl,-z,now
+WARNINGS  := -Wall -Wextra -Wno-unused-parameter -Werror
 JOBS      ?= 2
 
 ifeq ($(origin CC),default)
@@ -106,8 +107,7 @@ $(BUILD)/objs/Makefile: $(BUILD)/settings config
 	@cd $(BUILD) && export $(HIREDIS) \
 	    && $$(ls ./configure auto/configure 2> /dev/null | head -n 1) \
 	        $(NGX_FLAGS) --with-cc='$(CC)' \
-	        --with-cc-opt='$(CFLAGS) -fPIC -Wall -Wextra -Wno-unused-parameter \
-                          -Werror' \
+	        --with-cc-opt='$(CFLAGS) -fPIC $(WARNINGS)' \
 	        --with-ld-opt='$(LDFLAGS)' --builddir=objs \
 	        $(ADD)='$(CURDIR)' > configure.log \
 	    || { tail configure.log >&2; exit 1; }

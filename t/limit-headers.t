@@ -173,7 +173,7 @@ for my $i (0 .. $count - 1) {
               "$name: remaining", 0;
     header_is $h->{'x-ratelimit-reset'},
               defined $reset && $reset ne '?' ? $now + $reset : $reset,
-              "$name: reset", 1;
+              "$name: reset", 2;
     header_is $h->{'retry-after'}, $retry, "$name: Retry-After", 1;
 
     $r = $client->request(GET => '/v2/actions', {'X-Tenant' => $tenant});

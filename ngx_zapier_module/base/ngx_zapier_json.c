@@ -1,12 +1,8 @@
 
 /*
- * Incremental JSON validator (RFC 8259).
- *
- * One machine over the structure of the text.  The run of a string, a
- * number or a literal that lies whole in the piece at hand is passed over
- * in a tight loop; what is cut by the end of a piece, holds escapes or
- * bytes beyond ASCII, or is to be reported goes through the functions of
- * the token at the end of this file, which can stop at any byte.
+ * Incremental JSON validator (RFC 8259): the machine over the structure of
+ * a text.  It takes one step for each token and knows of the events; what
+ * lies too deep for them is left to ngx_zapier_json_skip().
  */
 
 
@@ -14,23 +10,10 @@
 #include <ngx_core.h>
 #include <ngx_zapier_json.h>
 #include <ngx_zapier_json_span.h>
+#include <ngx_zapier_json_private.h>
 
 
-/* what may come next */
-
-enum {
-    sw_value = 0,
-    sw_first_element,
-    sw_key,
-    sw_first_key,
-    sw_colon,
-    sw_next_element,
-    sw_next_member,
-    sw_end
-};
-
-
-/* what to do with it; from ac_close on it is an event */
+/* what to do with the byte at hand; from ac_close on it is an event */
 
 enum {
     ac_bad = 0,
@@ -41,97 +24,14 @@ enum {
     ac_object,
     ac_array,
     ac_string,
-    ac_number,
-    ac_literal
+    ac_scalar
 };
 
 
-/* a token that is not complete */
-
-enum {
-    tk_none = 0,
-    tk_string,
-    tk_number,
-    tk_literal
-};
-
-
-/* where in it */
-
-enum {
-    st_text = 0,
-    st_escape,
-    st_hex1,
-    st_hex4 = st_hex1 + 3
-};
-
-
-/*
- * UTF-8 and numbers are checked by automata whose state is the place, in
- * the row of the byte at hand, of the 6 bits that hold the next state.
- */
-
-#define row_to(from, to)     ((uint64_t) (to) << (from))
-
-#define UTF8_BAD     0
-#define UTF8_OK      6
-#define UTF8_1       12      /* so many bytes of 80..BF to come */
-#define UTF8_2       18
-#define UTF8_3       24
-#define UTF8_E0      30
-#define UTF8_ED      36
-#define UTF8_F0      42
-#define UTF8_F4      48
-
-#define utf8_tail                                                            \
-    (row_to(UTF8_1, UTF8_OK) | row_to(UTF8_2, UTF8_1)                        \
-     | row_to(UTF8_3, UTF8_2))
-
-#define utf8_next(state, ch)                                                 \
-    ((ngx_zapier_json_utf8_rows[ngx_zapier_json_utf8_class[(ch) - 0x80]]     \
-      >> (state)) & 0x3f)
-
-
-#define NUMBER_BAD    0
-#define NUMBER_START  6
-#define NUMBER_MINUS  12
-#define NUMBER_POINT  18
-#define NUMBER_E      24
-#define NUMBER_SIGN   30
-#define NUMBER_ZERO   36     /* from here on it may end */
-#define NUMBER_INT    42
-#define NUMBER_FRAC   48
-#define NUMBER_EXP    54
-
-#define number_complete(state)  ((state) >= NUMBER_ZERO)
-
-#define number_next(state, ch)                                               \
-    ((ngx_zapier_json_number_rows[ngx_zapier_json_number_class[ch]]          \
-      >> (state)) & 0x3f)
-
-#define number_digit                                                         \
-    (row_to(NUMBER_INT, NUMBER_INT) | row_to(NUMBER_POINT, NUMBER_FRAC)      \
-     | row_to(NUMBER_FRAC, NUMBER_FRAC) | row_to(NUMBER_E, NUMBER_EXP)       \
-     | row_to(NUMBER_SIGN, NUMBER_EXP) | row_to(NUMBER_EXP, NUMBER_EXP))
-
-
+static ngx_int_t ngx_zapier_json_step(ngx_zapier_json_t *json, u_char **pos,
+    u_char *start);
 static ngx_int_t ngx_zapier_json_report(ngx_zapier_json_t *json,
     ngx_uint_t action, u_char ch);
-static ngx_int_t ngx_zapier_json_token(ngx_zapier_json_t *json, u_char **pos,
-    u_char *last);
-static u_char *ngx_zapier_json_string(ngx_zapier_json_t *json, u_char *p,
-    u_char *last);
-static u_char *ngx_zapier_json_text(ngx_zapier_json_t *json, u_char *p,
-    u_char *last);
-static u_char *ngx_zapier_json_escape(ngx_zapier_json_t *json, u_char *p,
-    u_char *last);
-static void ngx_zapier_json_code(ngx_zapier_json_t *json);
-static void ngx_zapier_json_keep(ngx_zapier_json_t *json, u_char *p,
-    size_t len);
-static u_char *ngx_zapier_json_number(ngx_zapier_json_t *json, u_char *p,
-    u_char *last);
-static u_char *ngx_zapier_json_literal(ngx_zapier_json_t *json, u_char *p,
-    u_char *last);
 
 
 /* classes of bytes: columns of the table below */
@@ -157,7 +57,7 @@ static u_char  ngx_zapier_json_types[256] = {
 };
 
 
-#define ac_values  ac_string, ac_number, ac_literal
+#define ac_values  ac_string, ac_scalar, ac_scalar
 
 static u_char  ngx_zapier_json_actions[][16] = {
 
@@ -193,85 +93,15 @@ static u_char  ngx_zapier_json_actions[][16] = {
 };
 
 
-/* classes of the bytes from 0x80 on, and where each leads */
-
-static u_char  ngx_zapier_json_utf8_class[128] = {
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
-    2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2,
-    2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2,
-    3, 3, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4,
-    4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4,
-    5, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 6, 7, 6, 6,
-    8, 9, 9, 9, 10, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3
-};
-
-
-static uint64_t  ngx_zapier_json_utf8_rows[] = {
-
-    /* 80..8F */
-    utf8_tail | row_to(UTF8_ED, UTF8_1) | row_to(UTF8_F4, UTF8_2),
-
-    /* 90..9F */
-    utf8_tail | row_to(UTF8_ED, UTF8_1) | row_to(UTF8_F0, UTF8_2),
-
-    /* A0..BF */
-    utf8_tail | row_to(UTF8_E0, UTF8_1) | row_to(UTF8_F0, UTF8_2),
-
-    /* C0, C1, F5..FF */
-    0,
-
-    row_to(UTF8_OK, UTF8_1),     /* C2..DF */
-    row_to(UTF8_OK, UTF8_E0),
-    row_to(UTF8_OK, UTF8_2),     /* E1..EC, EE, EF */
-    row_to(UTF8_OK, UTF8_ED),
-    row_to(UTF8_OK, UTF8_F0),
-    row_to(UTF8_OK, UTF8_3),     /* F1..F3 */
-    row_to(UTF8_OK, UTF8_F4)
-};
-
-
-static u_char  ngx_zapier_json_number_class[256] = {
-    ['0'] = 1, ['1'] = 2, ['2'] = 2, ['3'] = 2, ['4'] = 2, ['5'] = 2,
-    ['6'] = 2, ['7'] = 2, ['8'] = 2, ['9'] = 2, ['-'] = 3, ['+'] = 4,
-    ['.'] = 5, ['e'] = 6, ['E'] = 6
-};
-
-
-static uint64_t  ngx_zapier_json_number_rows[] = {
-    0,
-
-    /* 0 */
-    number_digit | row_to(NUMBER_START, NUMBER_ZERO)
-    | row_to(NUMBER_MINUS, NUMBER_ZERO),
-
-    /* 1..9 */
-    number_digit | row_to(NUMBER_START, NUMBER_INT)
-    | row_to(NUMBER_MINUS, NUMBER_INT),
-
-    /* - */
-    row_to(NUMBER_START, NUMBER_MINUS) | row_to(NUMBER_E, NUMBER_SIGN),
-
-    /* + */
-    row_to(NUMBER_E, NUMBER_SIGN),
-
-    /* . */
-    row_to(NUMBER_ZERO, NUMBER_POINT) | row_to(NUMBER_INT, NUMBER_POINT),
-
-    /* e */
-    row_to(NUMBER_ZERO, NUMBER_E) | row_to(NUMBER_INT, NUMBER_E)
-    | row_to(NUMBER_FRAC, NUMBER_E)
-};
-
-
 void
 ngx_zapier_json_init(ngx_zapier_json_t *json, ngx_uint_t level)
 {
-    ngx_memzero(json, sizeof(ngx_zapier_json_t));
+    /* the arrays at the end need not be cleared */
+
+    ngx_memzero(json, offsetof(ngx_zapier_json_t, key));
 
     json->level = level;
-    json->state = sw_value;
-    json->utf8 = UTF8_OK;
+    json->utf8 = NGX_ZAPIER_JSON_UTF8_OK;
     json->stack[0] = sw_end;
 }
 
@@ -279,154 +109,150 @@ ngx_zapier_json_init(ngx_zapier_json_t *json, ngx_uint_t level)
 ngx_int_t
 ngx_zapier_json_feed(ngx_zapier_json_t *json, u_char **pos, u_char *last)
 {
-    u_char      *p, *start;
-    ngx_int_t    rc;
-    ngx_uint_t   state, depth, action, level;
+    u_char     *p, *start;
+    ngx_int_t   rc;
 
     p = *pos;
     start = p;
-    rc = NGX_OK;
-    state = json->state;
-    depth = json->depth;
-    level = json->level;
-    action = ac_bad;
-
-    if (json->token) {
-        goto token;
-    }
 
     for ( ;; ) {
+
+        if (json->token) {
+            rc = ngx_zapier_json_token(json, &p, last);
+
+            if (rc != NGX_OK) {
+                break;
+            }
+        }
+
+        if (json->depth > json->level) {
+            /* the caller may have lowered the level at an event */
+            json->reported = 0;
+
+            p = ngx_zapier_json_skip(json, p, last);
+
+            if (json->token && p < last) {
+                continue;
+            }
+        }
+
         p = ngx_zapier_json_space(p, last);
 
         if (p == last) {
+            rc = NGX_OK;
             break;
         }
 
-        action = ngx_zapier_json_actions[state][ngx_zapier_json_class[*p]];
-
-        if (depth <= level && action >= ac_close
-            && ngx_zapier_json_report(json, action, *p) == NGX_AGAIN)
-        {
-            rc = NGX_AGAIN;
-            break;
-        }
-
-        json->reported = 0;
-
-        switch (action) {
-
-        case ac_key:
-            state = sw_colon;
-            p++;
-
-            if (depth > level) {
-                p = ngx_zapier_json_span(p, last);
-
-                if (p < last - 1 && p[0] == '"' && p[1] == ':') {
-                    p += 2;
-                    state = sw_value;
-                    continue;
-                }
-
-            } else {
-                json->capture = 1;
-                json->key_len = 0;
-                json->key_offset = json->offset + (p - 1 - start);
-            }
-
-            json->token = tk_string;
-            json->sub = st_text;
-            goto token;
-
-        case ac_string:
-            state = json->stack[depth];
-            p++;
-
-            if (depth > level) {
-                p = ngx_zapier_json_span(p, last);
-
-                if (p < last && *p == '"') {
-                    break;
-                }
-            }
-
-            json->token = tk_string;
-            json->sub = st_text;
-            goto token;
-
-        case ac_number:
-            state = json->stack[depth];
-            json->sub = NUMBER_START;
-            json->token = tk_number;
-            goto token;
-
-        case ac_literal:
-            state = json->stack[depth];
-            json->literal = (*p == 't') ? "true"
-                                        : (*p == 'f') ? "false" : "null";
-            json->token = tk_literal;
-            goto token;
-
-        case ac_element:
-            state = sw_value;
-            break;
-
-        case ac_member:
-            state = sw_key;
-            break;
-
-        case ac_object:
-            if (depth == NGX_ZAPIER_JSON_DEPTH) {
-                rc = NGX_DECLINED;
-                goto done;
-            }
-
-            state = sw_first_key;
-            json->stack[++depth] = sw_next_member;
-            break;
-
-        case ac_array:
-            if (depth == NGX_ZAPIER_JSON_DEPTH) {
-                rc = NGX_DECLINED;
-                goto done;
-            }
-
-            state = sw_first_element;
-            json->stack[++depth] = sw_next_element;
-            break;
-
-        case ac_close:
-            state = json->stack[--depth];
-            break;
-
-        default: /* ac_bad */
-            rc = NGX_DECLINED;
-            goto done;
-        }
-
-        p++;
-        continue;
-
-    token:
-
-        json->state = state;
-        json->depth = depth;
-
-        rc = ngx_zapier_json_token(json, &p, last);
+        rc = ngx_zapier_json_step(json, &p, start);
 
         if (rc != NGX_OK) {
             break;
         }
     }
 
-done:
-
-    json->state = state;
-    json->depth = depth;
     json->offset += p - start;
     *pos = p;
 
     return rc;
+}
+
+
+ngx_int_t
+ngx_zapier_json_finish(ngx_zapier_json_t *json)
+{
+    if (json->state != sw_end) {
+        return NGX_DECLINED;
+    }
+
+    /* only the end of the text ends a number that is the root */
+
+    if (json->token == tk_none
+        || (json->token == tk_number && ngx_zapier_json_number_complete(json)))
+    {
+        return NGX_OK;
+    }
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_zapier_json_step(ngx_zapier_json_t *json, u_char **pos, u_char *start)
+{
+    u_char      *p;
+    ngx_uint_t   action;
+
+    p = *pos;
+    action = ngx_zapier_json_actions[json->state][ngx_zapier_json_class[*p]];
+
+    if (json->depth <= json->level && action >= ac_close
+        && ngx_zapier_json_report(json, action, *p) == NGX_AGAIN)
+    {
+        return NGX_AGAIN;
+    }
+
+    json->reported = 0;
+
+    switch (action) {
+
+    case ac_key:
+        json->state = sw_colon;
+        json->capture = (json->depth <= json->level);
+        json->key_offset = json->offset + (p - start);
+        json->key_len = 0;
+        ngx_zapier_json_token_start(json, '"');
+        break;
+
+    case ac_string:
+        json->state = json->stack[json->depth];
+        ngx_zapier_json_token_start(json, '"');
+        break;
+
+    case ac_scalar:
+        json->state = json->stack[json->depth];
+        ngx_zapier_json_token_start(json, *p);
+        return NGX_OK;
+
+    case ac_element:
+        json->state = sw_value;
+        break;
+
+    case ac_member:
+        json->state = sw_key;
+        break;
+
+    case ac_object:
+    case ac_array:
+
+        if (json->depth == NGX_ZAPIER_JSON_DEPTH) {
+            return NGX_DECLINED;
+        }
+
+        json->depth++;
+
+        if (action == ac_object) {
+            json->state = sw_first_key;
+            json->stack[json->depth] = sw_next_member;
+
+        } else {
+            json->state = sw_first_element;
+            json->stack[json->depth] = sw_next_element;
+        }
+
+        break;
+
+    case ac_close:
+        json->depth--;
+        json->state = json->stack[json->depth];
+        break;
+
+    default: /* ac_bad */
+        return NGX_DECLINED;
+    }
+
+    *pos = p + 1;
+
+    return NGX_OK;
 }
 
 
@@ -450,353 +276,4 @@ ngx_zapier_json_report(ngx_zapier_json_t *json, ngx_uint_t action, u_char ch)
     }
 
     return NGX_AGAIN;
-}
-
-
-ngx_int_t
-ngx_zapier_json_finish(ngx_zapier_json_t *json)
-{
-    if (json->state != sw_end) {
-        return NGX_DECLINED;
-    }
-
-    /* only the end of the text ends a number that is the root */
-
-    if (json->token == tk_number && number_complete(json->sub)) {
-        return NGX_OK;
-    }
-
-    return (json->token == tk_none) ? NGX_OK : NGX_DECLINED;
-}
-
-
-/*
- * NGX_OK: the token is complete, or all is consumed and json->token says
- * that there is more to come.
- */
-
-static ngx_int_t
-ngx_zapier_json_token(ngx_zapier_json_t *json, u_char **pos, u_char *last)
-{
-    u_char  *p;
-
-    switch (json->token) {
-
-    case tk_string:
-        p = ngx_zapier_json_string(json, *pos, last);
-        break;
-
-    case tk_number:
-        p = ngx_zapier_json_number(json, *pos, last);
-        break;
-
-    default: /* tk_literal */
-        p = ngx_zapier_json_literal(json, *pos, last);
-    }
-
-    if (p == NULL) {
-        *pos = json->bad;
-        return NGX_DECLINED;
-    }
-
-    *pos = p;
-
-    if (json->token != tk_string || p == last) {
-        return NGX_OK;
-    }
-
-    /* at the closing quote */
-
-    if (json->depth <= json->level && !json->reported) {
-        json->reported = 1;
-        json->capture = 0;
-        json->event = (json->state == sw_colon) ? NGX_ZAPIER_JSON_KEY
-                                                : NGX_ZAPIER_JSON_QUOTE;
-        return NGX_AGAIN;
-    }
-
-    json->reported = 0;
-    json->token = tk_none;
-
-    *pos = p + 1;
-
-    return NGX_OK;
-}
-
-
-/* to the closing quote or last; NULL: json->bad is wrong */
-
-static u_char *
-ngx_zapier_json_string(ngx_zapier_json_t *json, u_char *p, u_char *last)
-{
-    u_char  *start;
-
-    for ( ;; ) {
-
-        if (json->sub != st_text) {
-            p = ngx_zapier_json_escape(json, p, last);
-
-            if (p == NULL || p == last) {
-                return p;
-            }
-        }
-
-        start = p;
-        p = ngx_zapier_json_text(json, p, last);
-
-        if (p == NULL) {
-            return NULL;
-        }
-
-        /* the end of the key, too, ends a lone surrogate */
-
-        if (json->capture && (p > start || (p < last && *p == '"'))) {
-            ngx_zapier_json_keep(json, start, p - start);
-        }
-
-        if (p == last || *p == '"') {
-            json->sub = st_text;
-            return p;
-        }
-
-        json->sub = st_escape;
-        p++;
-    }
-}
-
-
-/* to the next quote or backslash */
-
-static u_char *
-ngx_zapier_json_text(ngx_zapier_json_t *json, u_char *p, u_char *last)
-{
-    ngx_uint_t  utf8;
-
-    utf8 = json->utf8;
-
-    while (p < last) {
-
-        if (utf8 == UTF8_OK) {
-            p = ngx_zapier_json_span(p, last);
-        }
-
-        while (p < last && *p >= 0x80) {
-            utf8 = utf8_next(utf8, *p);
-
-            if (utf8 == UTF8_BAD) {
-                json->bad = p;
-                return NULL;
-            }
-
-            p++;
-        }
-
-        if (p < last && (utf8 != UTF8_OK || *p < 0x20)) {
-            json->bad = p;
-            return NULL;
-        }
-
-        if (p < last && (*p == '"' || *p == '\\')) {
-            break;
-        }
-    }
-
-    json->utf8 = utf8;
-
-    return p;
-}
-
-
-/* what follows a backslash */
-
-static u_char *
-ngx_zapier_json_escape(ngx_zapier_json_t *json, u_char *p, u_char *last)
-{
-    u_char                ch, *e;
-    static const u_char   escapes[] = "\"\\/bfnrt";
-    static const u_char   values[] = "\"\\/\b\f\n\r\t";
-
-    for ( /* void */ ; p < last; p++) {
-        ch = *p;
-
-        if (json->sub == st_escape) {
-
-            if (ch == 'u') {
-                json->code = 0;
-                json->sub = st_hex1;
-                continue;
-            }
-
-            e = (ch == '\0') ? NULL : (u_char *) ngx_strchr(escapes, ch);
-            if (e == NULL) {
-                json->bad = p;
-                return NULL;
-            }
-
-            if (json->capture) {
-                ngx_zapier_json_keep(json, (u_char *) &values[e - escapes],
-                                     1);
-            }
-
-            json->sub = st_text;
-            return p + 1;
-        }
-
-        if (ngx_zapier_json_digit(ch)) {
-            ch -= '0';
-
-        } else {
-            ch |= 0x20;
-
-            if (ch < 'a' || ch > 'f') {
-                json->bad = p;
-                return NULL;
-            }
-
-            ch -= 'a' - 10;
-        }
-
-        json->code = json->code << 4 | ch;
-
-        if (json->sub++ == st_hex4) {
-
-            if (json->capture) {
-                ngx_zapier_json_code(json);
-            }
-
-            json->sub = st_text;
-            return p + 1;
-        }
-    }
-
-    return p;
-}
-
-
-/* keeps what \uXXXX stands for; half of a pair waits for the other */
-
-static void
-ngx_zapier_json_code(ngx_zapier_json_t *json)
-{
-    u_char      buf[4], *p;
-    ngx_uint_t  code;
-
-    code = json->code;
-    p = buf;
-
-    if (code >= 0xdc00 && code < 0xe000 && json->surrogate) {
-        code = 0x10000 + ((json->surrogate - 0xd800) << 10)
-               + (code - 0xdc00);
-        json->surrogate = 0;
-    }
-
-    if (code >= 0xd800 && code < 0xdc00) {
-        ngx_zapier_json_keep(json, buf, 0);
-        json->surrogate = code;
-        return;
-    }
-
-    if (code >= 0xdc00 && code < 0xe000) {
-        code = 0xfffd;
-    }
-
-    if (code < 0x80) {
-        *p++ = (u_char) code;
-
-    } else if (code < 0x800) {
-        *p++ = (u_char) (0xc0 | code >> 6);
-        *p++ = (u_char) (0x80 | (code & 0x3f));
-
-    } else if (code < 0x10000) {
-        *p++ = (u_char) (0xe0 | code >> 12);
-        *p++ = (u_char) (0x80 | (code >> 6 & 0x3f));
-        *p++ = (u_char) (0x80 | (code & 0x3f));
-
-    } else {
-        *p++ = (u_char) (0xf0 | code >> 18);
-        *p++ = (u_char) (0x80 | (code >> 12 & 0x3f));
-        *p++ = (u_char) (0x80 | (code >> 6 & 0x3f));
-        *p++ = (u_char) (0x80 | (code & 0x3f));
-    }
-
-    ngx_zapier_json_keep(json, buf, p - buf);
-}
-
-
-static void
-ngx_zapier_json_keep(ngx_zapier_json_t *json, u_char *p, size_t len)
-{
-    size_t  n;
-
-    if (json->surrogate) {
-        json->surrogate = 0;
-        ngx_zapier_json_keep(json, (u_char *) "\xef\xbf\xbd", 3);
-    }
-
-    if (json->key_len < NGX_ZAPIER_JSON_KEY_LEN) {
-        n = ngx_min(len, NGX_ZAPIER_JSON_KEY_LEN - json->key_len);
-        ngx_memcpy(json->key + json->key_len, p, n);
-    }
-
-    json->key_len += len;
-}
-
-
-/* to the byte after the number or last; NULL: json->bad is wrong */
-
-static u_char *
-ngx_zapier_json_number(ngx_zapier_json_t *json, u_char *p, u_char *last)
-{
-    ngx_uint_t  state, next;
-
-    state = json->sub;
-
-    for ( /* void */ ; p < last; p++) {
-        next = number_next(state, *p);
-
-        if (next == NUMBER_BAD) {
-
-            if (!number_complete(state)) {
-                json->bad = p;
-                return NULL;
-            }
-
-            json->token = tk_none;
-            break;
-        }
-
-        state = next;
-    }
-
-    json->sub = state;
-
-    return p;
-}
-
-
-static u_char *
-ngx_zapier_json_literal(ngx_zapier_json_t *json, u_char *p, u_char *last)
-{
-    const char  *literal;
-
-    literal = json->literal;
-
-    while (p < last && *literal != '\0') {
-
-        if (*p != (u_char) *literal) {
-            json->bad = p;
-            return NULL;
-        }
-
-        p++;
-        literal++;
-    }
-
-    json->literal = literal;
-
-    if (*literal == '\0') {
-        json->token = tk_none;
-    }
-
-    return p;
 }

@@ -54,10 +54,8 @@ typedef struct {
     ngx_zapier_json_event_e   event;
     ngx_zapier_json_type_e    type;       /* of the value to come */
 
-    /* the last reported key, escapes resolved, a lone surrogate U+FFFD */
     off_t                     key_offset; /* of its opening quote */
     size_t                    key_len;    /* > KEY_LEN: key[] is cut */
-    u_char                    key[NGX_ZAPIER_JSON_KEY_LEN];
 
     /* private */
     ngx_uint_t                state;
@@ -70,6 +68,11 @@ typedef struct {
     u_char                   *bad;
     unsigned                  capture:1;
     unsigned                  reported:1;
+
+    /* the last reported key, escapes resolved, a lone surrogate U+FFFD */
+    u_char                    key[NGX_ZAPIER_JSON_KEY_LEN];
+
+    /* private: the state after each open container */
     u_char                    stack[NGX_ZAPIER_JSON_DEPTH + 1];
 } ngx_zapier_json_t;
 

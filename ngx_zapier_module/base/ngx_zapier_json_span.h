@@ -67,6 +67,35 @@ ngx_zapier_json_nonspace(u_char *p)
 #endif
 
 
+/* how many of the 16 bytes at p are digits, up to the first that is not */
+
+static ngx_inline ngx_uint_t
+ngx_zapier_json_digits(u_char *p)
+{
+#if (NGX_ZAPIER_JSON_SSE2)
+
+    __m128i  v, m;
+
+    v = _mm_loadu_si128((__m128i *) p);
+    v = _mm_sub_epi8(v, _mm_set1_epi8('0'));
+
+    /* unsigned v <= 9 */
+    m = _mm_cmpeq_epi8(_mm_min_epu8(v, _mm_set1_epi8(9)), v);
+
+    return (ngx_uint_t) __builtin_ctz(~(unsigned) _mm_movemask_epi8(m));
+
+#else
+
+    ngx_uint_t  n;
+
+    for (n = 0; n < 16 && ngx_zapier_json_digit(p[n]); n++) { /* void */ }
+
+    return n;
+
+#endif
+}
+
+
 /* to the first byte that is not plain ASCII inside of a string */
 
 static ngx_inline u_char *
@@ -154,14 +183,35 @@ ngx_zapier_json_space(u_char *p, u_char *last)
 }
 
 
+/*
+ * The end of a number of up to 15 digits before and after the point; NULL
+ * if it is anything else.  There are 33 bytes at p.
+ */
+
 static ngx_inline u_char *
-ngx_zapier_json_digits(u_char *p, u_char *last)
+ngx_zapier_json_decimal(u_char *p)
 {
-    while (p < last && ngx_zapier_json_digit(*p)) {
-        p++;
+    ngx_uint_t  n;
+
+    n = ngx_zapier_json_digits(p);
+
+    if (n == 0 || n == 16 || (*p == '0' && n > 1)) {
+        return NULL;
     }
 
-    return p;
+    p += n;
+
+    if (*p == '.') {
+        n = ngx_zapier_json_digits(++p);
+
+        if (n == 0 || n == 16) {
+            return NULL;
+        }
+
+        p += n;
+    }
+
+    return (*p == 'e' || *p == 'E') ? NULL : p;
 }
 
 

@@ -20,6 +20,8 @@ static void ngx_zapier_limit_charge_all(ngx_zapier_limit_chain_t *chain,
 static ngx_int_t ngx_zapier_limit_provide_all(
     ngx_zapier_limit_chain_t *chain);
 static void ngx_zapier_limit_unknown(ngx_zapier_limit_claim_t *claim);
+static ngx_uint_t ngx_zapier_limit_silent(ngx_zapier_limit_claim_t *claim,
+    ngx_uint_t status, ngx_zapier_ratelimit_t *rl);
 static void ngx_zapier_limit_tell(ngx_zapier_limit_chain_t *chain,
     ngx_uint_t status, ngx_zapier_ratelimit_t *rl,
     ngx_zapier_limit_told_t *told);
@@ -203,7 +205,9 @@ ngx_zapier_limit_observe(ngx_zapier_limits_t *limits,
     ngx_zapier_limit_chain_t  chain;
     ngx_zapier_limit_state_t  states[NGX_ZAPIER_LIMIT_CHAIN];
 
-    if (ngx_zapier_limit_chain_open(&chain, limits, claim) != NGX_OK) {
+    if (ngx_zapier_limit_silent(claim, status, rl)
+        || ngx_zapier_limit_chain_open(&chain, limits, claim) != NGX_OK)
+    {
         return;
     }
 
@@ -249,6 +253,23 @@ ngx_zapier_limit_observe(ngx_zapier_limits_t *limits,
     if (closed | lost) {
         ngx_zapier_limit_log(claim, &chain, closed, lost, status);
     }
+}
+
+
+/*
+ * Most answers say nothing of limits and cost no lock; the view that was
+ * got with the claim does, unless the answer took longer than its reset.
+ */
+
+static ngx_uint_t
+ngx_zapier_limit_silent(ngx_zapier_limit_claim_t *claim, ngx_uint_t status,
+    ngx_zapier_ratelimit_t *rl)
+{
+    return status != NGX_ZAPIER_LIMIT_TOO_MANY
+           && status != NGX_ZAPIER_LIMIT_UNAVAILABLE
+           && rl->limit == NGX_ZAPIER_RATELIMIT_UNSET
+           && rl->remaining == NGX_ZAPIER_RATELIMIT_UNSET
+           && (claim->view.zone == NULL || claim->view.reset >= ngx_time());
 }
 
 

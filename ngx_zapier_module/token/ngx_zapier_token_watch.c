@@ -4,9 +4,10 @@
  *
  * One worker of the node holds it by a lease in shared memory, which every
  * proof of life renews, or the worker itself while it tries to connect.
- * The others look from time to time whether the lease has lapsed.  Whatever happens to the holder, values that are not
- * covered any more are read again, so nothing depends on a quick change
- * of hands but the number of reads.
+ * The others look from time to time whether the lease has lapsed.
+ * Whatever happens to the holder, values that are not covered any more are
+ * read again, so nothing depends on a quick change of hands but the number
+ * of reads.
  */
 
 

@@ -19,6 +19,7 @@
 
 static uint64_t                 clock_ms;     /* since the test began */
 static uint64_t                 wall_ms;      /* at clock 0 */
+static ngx_time_t               cached;
 
 static ngx_zapier_shm_node_t   *nodes;
 static ngx_int_t                memory;       /* allocations left */
@@ -302,6 +303,9 @@ answer(ngx_uint_t status, int64_t limit, int64_t remaining, int64_t reset,
         rl.reset_at = rl.reset ? reset : UNSET;
     }
 
+    cached.sec = (time_t) ((wall_ms + clock_ms) / 1000);
+    ngx_cached_time = &cached;
+
     ngx_zapier_limit_observe(&limits, &claim, status, &rl);
 }
 
@@ -354,6 +358,14 @@ window(void)
     ok(passes(), "so does a greater one");
     is_int(claim.view.remaining, 7, "with what was counted before");
 
+    answer(200, UNSET, UNSET, UNSET, UNSET);
+    is_int(claim.view.remaining, 7, "an answer that tells nothing");
+    clock_ms += 70000;
+    answer(200, UNSET, UNSET, UNSET, UNSET);
+    is_int(claim.view.remaining, 10, "and one that took too long");
+    is_int(claim.view.reset, EPOCH + 191, "its reset is not past");
+
+    ok(passes() && passes() && passes(), "three more");
     claim.scopes[0].units = 11;
     ok(!passes(), "more than ever fits");
     is_int(claim.view.retry_after, 60, "may ask again after a window");

@@ -1,0 +1,961 @@
+# Each wrong directive, value and combination stops "nginx -t" with a message
+# that names the directive, the value and what would be right.
+
+use strict;
+use warnings;
+
+use lib 't/lib';
+use Zapier 'no_plan';
+
+add_block_preprocessor(sub {
+    my ($block) = @_;
+
+    return if !defined $block->without_redis;
+
+    my $http = $block->http_config;
+    $http =~ s/^\s*zapier_redis\s.*\n//m;
+    $block->set_value(http_config => $http);
+});
+
+run_tests();
+
+__DATA__
+
+=== TEST 1: zapier_zone needs a size
+--- http_config
+    zapier_zone zapier big;
+--- must_die
+--- error_log
+invalid value "big" in "zapier_zone": a size such as 16m is needed
+
+
+
+=== TEST 2: zapier_zone too small
+--- http_config
+    zapier_zone zapier 64k;
+--- must_die
+--- error_log
+invalid value "64k" in "zapier_zone": at least 256k is needed
+
+
+
+=== TEST 3: zapier_zone with a negative size
+--- http_config
+    zapier_zone zapier -1m;
+--- must_die
+--- error_log
+invalid value "-1m" in "zapier_zone"
+
+
+
+=== TEST 4: zapier_zone twice
+--- http_config
+    zapier_zone zapier 1m;
+    zapier_zone other 1m;
+--- must_die
+--- error_log
+"zapier_zone" directive is duplicate
+
+
+
+=== TEST 5: zapier_zone without a size
+--- http_config
+    zapier_zone zapier;
+--- must_die
+--- error_log
+invalid number of arguments in "zapier_zone" directive
+
+
+
+=== TEST 6: zapier_zone has the name of a zone of another module
+--- http_config
+    limit_req_zone $binary_remote_addr zone=shared:1m rate=1r/s;
+    zapier_zone shared 1m;
+--- must_die
+--- error_log
+shared
+
+
+
+=== TEST 7: zapier_zone in a server
+--- config
+    zapier_zone zapier 1m;
+--- must_die
+--- error_log
+"zapier_zone" directive is not allowed here
+
+
+
+=== TEST 8: zapier_redis is missing
+--- without_redis
+--- must_die
+--- error_log
+"zapier_tenant" is used, but there is no "zapier_redis" in the http block
+add, for example, "zapier_redis redis://127.0.0.1:6379;"
+
+
+
+=== TEST 9: zapier_redis twice
+--- http_config
+    zapier_redis redis://127.0.0.1;
+    zapier_redis redis://127.0.0.1;
+--- must_die
+--- error_log
+"zapier_redis" directive is duplicate
+
+
+
+=== TEST 10: zapier_redis http://127.0.0.1:6379
+--- http_config
+    zapier_redis http://127.0.0.1:6379;
+--- must_die
+--- error_log
+invalid URL "http://127.0.0.1:6379" of "zapier_redis": unknown scheme, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]" or "unix:/PATH[?db=DB]"
+
+
+
+=== TEST 11: zapier_redis 127.0.0.1:6379
+--- http_config
+    zapier_redis 127.0.0.1:6379;
+--- must_die
+--- error_log
+invalid URL "127.0.0.1:6379" of "zapier_redis": unknown scheme, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]" or "unix:/PATH[?db=DB]"
+
+
+
+=== TEST 12: zapier_redis redis+sentinel://127.0.0.1/master
+--- http_config
+    zapier_redis redis+sentinel://127.0.0.1/master;
+--- must_die
+--- error_log
+invalid URL "redis+sentinel://127.0.0.1/master" of "zapier_redis": unknown scheme, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]" or "unix:/PATH[?db=DB]"
+
+
+
+=== TEST 13: zapier_redis redis://
+--- http_config
+    zapier_redis redis://;
+--- must_die
+--- error_log
+invalid URL "redis://" of "zapier_redis": no host, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]" or "unix:/PATH[?db=DB]"
+
+
+
+=== TEST 14: zapier_redis redis://127.0.0.1:70000
+--- http_config
+    zapier_redis redis://127.0.0.1:70000;
+--- must_die
+--- error_log
+invalid URL "redis://127.0.0.1:70000" of "zapier_redis": invalid port, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]" or "unix:/PATH[?db=DB]"
+
+
+
+=== TEST 15: zapier_redis redis://127.0.0.1:6379/first
+--- http_config
+    zapier_redis redis://127.0.0.1:6379/first;
+--- must_die
+--- error_log
+invalid URL "redis://127.0.0.1:6379/first" of "zapier_redis": the database is not a number, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]" or "unix:/PATH[?db=DB]"
+
+
+
+=== TEST 16: zapier_redis redis://127.0.0.1:6379/-1
+--- http_config
+    zapier_redis redis://127.0.0.1:6379/-1;
+--- must_die
+--- error_log
+invalid URL "redis://127.0.0.1:6379/-1" of "zapier_redis": the database is not a number, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]" or "unix:/PATH[?db=DB]"
+
+
+
+=== TEST 17: zapier_redis redis://127.0.0.1?db=1
+--- http_config
+    zapier_redis redis://127.0.0.1?db=1;
+--- must_die
+--- error_log
+invalid URL "redis://127.0.0.1?db=1" of "zapier_redis": unexpected character, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]" or "unix:/PATH[?db=DB]"
+
+
+
+=== TEST 18: zapier_redis unix:redis.sock
+--- http_config
+    zapier_redis unix:redis.sock;
+--- must_die
+--- error_log
+invalid URL "unix:redis.sock" of "zapier_redis": the path is not absolute, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]" or "unix:/PATH[?db=DB]"
+
+
+
+=== TEST 19: zapier_redis unix:/tmp/redis.sock?base=1
+--- http_config
+    zapier_redis unix:/tmp/redis.sock?base=1;
+--- must_die
+--- error_log
+invalid URL "unix:/tmp/redis.sock?base=1" of "zapier_redis": unknown parameter, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]" or "unix:/PATH[?db=DB]"
+
+
+
+=== TEST 20: zapier_redis unix:/xxx...
+--- http_config
+    zapier_redis unix:/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx;
+--- must_die
+--- error_log
+invalid URL "unix:/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" of "zapier_redis": the path is too long, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]" or "unix:/PATH[?db=DB]"
+
+
+
+=== TEST 21: zapier_redis with a host that does not exist
+--- http_config
+    zapier_redis redis://no-such-host.invalid;
+--- must_die
+--- error_log
+"no-such-host.invalid" of "zapier_redis redis://no-such-host.invalid"; with "resolver" it may be resolved later
+
+
+
+=== TEST 22: zapier_redis with a password in the URL, which is not logged
+--- http_config
+    zapier_redis redis://gateway:hunter2@127.0.0.1:6379;
+--- must_die
+--- error_log
+the URL of "zapier_redis" must not contain user and password, write "user=NAME" and "password_file=FILE" after it
+--- no_error_log
+hunter2
+
+
+
+=== TEST 23: zapier_redis timeout=0
+--- http_config
+    zapier_redis redis://127.0.0.1 timeout=0;
+--- must_die
+--- error_log
+invalid value "timeout=0" in "zapier_redis": a time from 1ms to 60s is needed
+
+
+
+=== TEST 24: zapier_redis timeout=61s
+--- http_config
+    zapier_redis redis://127.0.0.1 timeout=61s;
+--- must_die
+--- error_log
+invalid value "timeout=61s" in "zapier_redis": a time from 1ms to 60s is needed
+
+
+
+=== TEST 25: zapier_redis timeout=soon
+--- http_config
+    zapier_redis redis://127.0.0.1 timeout=soon;
+--- must_die
+--- error_log
+invalid value "timeout=soon" in "zapier_redis": a time from 1ms to 60s is needed
+
+
+
+=== TEST 26: zapier_redis timeout=
+--- http_config
+    zapier_redis redis://127.0.0.1 timeout=;
+--- must_die
+--- error_log
+invalid value "timeout=" in "zapier_redis": a time from 1ms to 60s is needed
+
+
+
+=== TEST 27: zapier_redis connections=0
+--- http_config
+    zapier_redis redis://127.0.0.1 connections=0;
+--- must_die
+--- error_log
+invalid value "connections=0" in "zapier_redis": a number from 1 to 64 is needed
+
+
+
+=== TEST 28: zapier_redis connections=65
+--- http_config
+    zapier_redis redis://127.0.0.1 connections=65;
+--- must_die
+--- error_log
+invalid value "connections=65" in "zapier_redis": a number from 1 to 64 is needed
+
+
+
+=== TEST 29: zapier_redis connections=two
+--- http_config
+    zapier_redis redis://127.0.0.1 connections=two;
+--- must_die
+--- error_log
+invalid value "connections=two" in "zapier_redis": a number from 1 to 64 is needed
+
+
+
+=== TEST 30: zapier_redis prefix=a{b}
+--- http_config
+    zapier_redis redis://127.0.0.1 "prefix=a{b}";
+--- must_die
+--- error_log
+invalid value "prefix=a{b}" in "zapier_redis": at most 64 bytes without braces
+
+
+
+=== TEST 31: zapier_redis prefix= of 65 bytes
+--- http_config
+    zapier_redis redis://127.0.0.1 prefix=ppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppp;
+--- must_die
+--- error_log
+invalid value "prefix=ppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppp" in "zapier_redis": at most 64 bytes without braces
+
+
+
+=== TEST 32: zapier_redis user=
+--- http_config
+    zapier_redis redis://127.0.0.1 user=;
+--- must_die
+--- error_log
+invalid value "user=" in "zapier_redis": "timeout=", "connections=", "prefix=", "user=" or "password_file=" is needed
+
+
+
+=== TEST 33: zapier_redis password_file=
+--- http_config
+    zapier_redis redis://127.0.0.1 password_file=;
+--- must_die
+--- error_log
+invalid value "password_file=" in "zapier_redis": "timeout=", "connections=", "prefix=", "user=" or "password_file=" is needed
+
+
+
+=== TEST 34: zapier_redis password=hunter3
+--- http_config
+    zapier_redis redis://127.0.0.1 password=hunter3;
+--- must_die
+--- error_log
+invalid value "password=hunter3" in "zapier_redis": "timeout=", "connections=", "prefix=", "user=" or "password_file=" is needed
+
+
+
+=== TEST 35: zapier_redis user= without password_file=
+--- http_config
+    zapier_redis redis://127.0.0.1 user=gateway;
+--- must_die
+--- error_log
+invalid value "gateway" in "zapier_redis": "user=" needs "password_file="
+
+
+
+=== TEST 36: zapier_redis with a password file that is not there
+--- http_config
+    zapier_redis redis://127.0.0.1 password_file=/no/such.password;
+--- must_die
+--- error_log
+open() "/no/such.password" of "password_file=" of "zapier_redis" failed
+
+
+
+=== TEST 37: zapier_redis with an empty password file
+--- http_config
+    zapier_redis redis://127.0.0.1 password_file=$TEST_NGINX_SERVROOT/html/empty;
+--- user_files
+>>> empty
+--- must_die
+--- error_log
+/empty" of "password_file=" of "zapier_redis" is empty, it must hold the password in one line
+
+
+
+=== TEST 38: zapier_redis with a password file of several lines, which are not logged
+--- http_config
+    zapier_redis redis://127.0.0.1 password_file=$TEST_NGINX_SERVROOT/html/long;
+--- user_files
+>>> long
+hunter4
+hunter5
+--- must_die
+--- error_log
+/long" of "password_file=" of "zapier_redis" is more than one line, it must hold the password in one line
+--- no_error_log
+hunter
+
+
+
+=== TEST 39: zapier_redis_ssl_trusted_certificate without TLS
+--- http_config
+    zapier_redis redis://127.0.0.1;
+    zapier_redis_ssl_trusted_certificate x;
+--- must_die
+--- error_log
+"zapier_redis_ssl_trusted_certificate" is set but "zapier_redis redis://127.0.0.1" does not use TLS, write "rediss://"
+
+
+
+=== TEST 40: zapier_redis_ssl_name without TLS
+--- http_config
+    zapier_redis redis://127.0.0.1;
+    zapier_redis_ssl_name x;
+--- must_die
+--- error_log
+"zapier_redis_ssl_name" is set but "zapier_redis redis://127.0.0.1" does not use TLS, write "rediss://"
+
+
+
+=== TEST 41: zapier_redis_ssl_certificate without TLS
+--- http_config
+    zapier_redis redis://127.0.0.1;
+    zapier_redis_ssl_certificate x;
+--- must_die
+--- error_log
+"zapier_redis_ssl_certificate" is set but "zapier_redis redis://127.0.0.1" does not use TLS, write "rediss://"
+
+
+
+=== TEST 42: zapier_redis_ssl_certificate_key without TLS
+--- http_config
+    zapier_redis redis://127.0.0.1;
+    zapier_redis_ssl_certificate_key x;
+--- must_die
+--- error_log
+"zapier_redis_ssl_certificate_key" is set but "zapier_redis redis://127.0.0.1" does not use TLS, write "rediss://"
+
+
+
+=== TEST 43: zapier_redis_ssl_trusted_certificate that is not there
+--- http_config
+    zapier_redis rediss://127.0.0.1;
+    zapier_redis_ssl_trusted_certificate /no/such.pem;
+--- must_die
+--- error_log
+/no/such.pem
+
+
+
+=== TEST 44: zapier_redis_ssl_certificate without its key
+--- http_config
+    zapier_redis rediss://127.0.0.1;
+    zapier_redis_ssl_certificate /no/such.pem;
+--- must_die
+--- error_log
+zapier_redis_ssl_certificate_key
+
+
+
+=== TEST 45: zapier_redis_ssl_certificate_key without its certificate
+--- http_config
+    zapier_redis rediss://127.0.0.1;
+    zapier_redis_ssl_certificate_key /no/such.pem;
+--- must_die
+--- error_log
+zapier_redis_ssl_certificate
+
+
+
+=== TEST 46: zapier_redis_ssl_verify with another word
+--- http_config
+    zapier_redis rediss://127.0.0.1;
+    zapier_redis_ssl_verify yes;
+--- must_die
+--- error_log
+invalid value "yes" in "zapier_redis_ssl_verify" directive, it must be "on" or "off"
+
+
+
+=== TEST 47: zapier_tenant twice
+--- config
+    location / {
+        zapier_tenant a;
+        zapier_tenant b;
+    }
+--- must_die
+--- error_log
+"zapier_tenant" directive is duplicate
+
+
+
+=== TEST 48: zapier_tenant without a value
+--- config
+    location / {
+        zapier_tenant;
+    }
+--- must_die
+--- error_log
+invalid number of arguments in "zapier_tenant" directive
+
+
+
+=== TEST 49: zapier_tenant of a variable that is not there
+--- config
+    location / {
+        zapier_tenant $no_such_variable;
+    }
+--- must_die
+--- error_log
+unknown "no_such_variable" variable
+
+
+
+=== TEST 50: zapier_body with another word
+--- config
+    location / {
+        zapier_body on;
+    }
+--- must_die
+--- error_log
+invalid value "on" in "zapier_body": "off" or "action_run" is needed
+
+
+
+=== TEST 51: zapier_body twice
+--- config
+    location / {
+        zapier_body off;
+        zapier_body action_run;
+    }
+--- must_die
+--- error_log
+"zapier_body" directive is duplicate
+
+
+
+=== TEST 52: zapier_body max= without a size
+--- config
+    location / {
+        zapier_body action_run max=lots;
+    }
+--- must_die
+--- error_log
+invalid value "max=lots" in "zapier_body": a size such as 1m is needed
+
+
+
+=== TEST 53: zapier_body max=0
+--- config
+    location / {
+        zapier_body action_run max=0;
+    }
+--- must_die
+--- error_log
+invalid value "max=0" in "zapier_body": a size such as 1m is needed
+
+
+
+=== TEST 54: zapier_body with an unknown parameter
+--- config
+    location / {
+        zapier_body action_run min=1k;
+    }
+--- must_die
+--- error_log
+invalid value "min=1k" in "zapier_body": only "max=" after "action_run" is known
+
+
+
+=== TEST 55: zapier_body off with max=
+--- config
+    location / {
+        zapier_body off max=1m;
+    }
+--- must_die
+--- error_log
+invalid value "max=1m" in "zapier_body": only "max=" after "action_run" is known
+
+
+
+=== TEST 56: zapier_body in http
+--- http_config
+    zapier_body action_run;
+--- must_die
+--- error_log
+"zapier_body" directive is not allowed here
+
+
+
+=== TEST 57: zapier_action without zapier_body action_run
+--- config
+    location / {
+        zapier_action core:a;
+    }
+--- must_die
+--- error_log
+"zapier_action" "core:a" has no effect, it needs "zapier_body action_run" in the same location
+
+
+
+=== TEST 58: zapier_action twice
+--- config
+    location / {
+        zapier_body action_run;
+        zapier_action a;
+        zapier_action b;
+    }
+--- must_die
+--- error_log
+"zapier_action" directive is duplicate
+
+
+
+=== TEST 59: zapier_action in a server
+--- config
+    zapier_action a;
+--- must_die
+--- error_log
+"zapier_action" directive is not allowed here
+
+
+
+=== TEST 60: zapier_authentication without zapier_body action_run
+--- config
+    location / {
+        zapier_authentication core:a;
+    }
+--- must_die
+--- error_log
+"zapier_authentication" "core:a" has no effect, it needs "zapier_body action_run" in the same location
+
+
+
+=== TEST 61: zapier_authentication twice
+--- config
+    location / {
+        zapier_body action_run;
+        zapier_authentication a;
+        zapier_authentication b;
+    }
+--- must_die
+--- error_log
+"zapier_authentication" directive is duplicate
+
+
+
+=== TEST 62: zapier_authentication in a server
+--- config
+    zapier_authentication a;
+--- must_die
+--- error_log
+"zapier_authentication" directive is not allowed here
+
+
+
+=== TEST 63: zapier_scope with two names
+--- config
+    location / {
+        zapier_scope "action:run zap";
+    }
+--- must_die
+--- error_log
+invalid value "action:run zap" in "zapier_scope": one scope name is needed, such as action:run
+
+
+
+=== TEST 64: zapier_scope of nothing
+--- config
+    location / {
+        zapier_scope "";
+    }
+--- must_die
+--- error_log
+invalid value "" in "zapier_scope": one scope name is needed
+
+
+
+=== TEST 65: zapier_scope twice
+--- config
+    location / {
+        zapier_scope a;
+        zapier_scope b;
+    }
+--- must_die
+--- error_log
+"zapier_scope" directive is duplicate
+
+
+
+=== TEST 66: zapier_token_cache without a time
+--- http_config
+    zapier_token_cache often;
+--- must_die
+--- error_log
+"zapier_token_cache" directive invalid value
+
+
+
+=== TEST 67: zapier_token_cache twice
+--- http_config
+    zapier_token_cache 1s;
+    zapier_token_cache 2s;
+--- must_die
+--- error_log
+"zapier_token_cache" directive is duplicate
+
+
+
+=== TEST 68: zapier_token_missing_cache without a time
+--- http_config
+    zapier_token_missing_cache often;
+--- must_die
+--- error_log
+"zapier_token_missing_cache" directive invalid value
+
+
+
+=== TEST 69: zapier_token_missing_cache twice
+--- http_config
+    zapier_token_missing_cache 1s;
+    zapier_token_missing_cache 2s;
+--- must_die
+--- error_log
+"zapier_token_missing_cache" directive is duplicate
+
+
+
+=== TEST 70: zapier_limit_zone limit=0 window=1s
+--- http_config
+    zapier_limit_zone z key=a limit=0 window=1s;
+--- must_die
+--- error_log
+invalid value "limit=0" in "zapier_limit_zone": a number from 1 to 1000000000 is needed
+
+
+
+=== TEST 71: zapier_limit_zone limit=many window=1s
+--- http_config
+    zapier_limit_zone z key=a limit=many window=1s;
+--- must_die
+--- error_log
+invalid value "limit=many" in "zapier_limit_zone": a number from 1 to 1000000000 is needed
+
+
+
+=== TEST 72: zapier_limit_zone limit=1000000001 window=1s
+--- http_config
+    zapier_limit_zone z key=a limit=1000000001 window=1s;
+--- must_die
+--- error_log
+invalid value "limit=1000000001" in "zapier_limit_zone": a number from 1 to 1000000000 is needed
+
+
+
+=== TEST 73: zapier_limit_zone limit=-1 window=1s
+--- http_config
+    zapier_limit_zone z key=a limit=-1 window=1s;
+--- must_die
+--- error_log
+invalid value "limit=-1" in "zapier_limit_zone": a number from 1 to 1000000000 is needed
+
+
+
+=== TEST 74: zapier_limit_zone limit=1 window=0
+--- http_config
+    zapier_limit_zone z key=a limit=1 window=0;
+--- must_die
+--- error_log
+invalid value "window=0" in "zapier_limit_zone": a time from 1ms to 1d is needed
+
+
+
+=== TEST 75: zapier_limit_zone limit=1 window=2d
+--- http_config
+    zapier_limit_zone z key=a limit=1 window=2d;
+--- must_die
+--- error_log
+invalid value "window=2d" in "zapier_limit_zone": a time from 1ms to 1d is needed
+
+
+
+=== TEST 76: zapier_limit_zone limit=1 window=1x
+--- http_config
+    zapier_limit_zone z key=a limit=1 window=1x;
+--- must_die
+--- error_log
+invalid value "window=1x" in "zapier_limit_zone": a time from 1ms to 1d is needed
+
+
+
+=== TEST 77: zapier_limit_zone cooldown=0
+--- http_config
+    zapier_limit_zone z key=a cooldown=0;
+--- must_die
+--- error_log
+invalid value "cooldown=0" in "zapier_limit_zone": a time from 1ms to 1d is needed
+
+
+
+=== TEST 78: zapier_limit_zone cooldown=2d
+--- http_config
+    zapier_limit_zone z key=a cooldown=2d;
+--- must_die
+--- error_log
+invalid value "cooldown=2d" in "zapier_limit_zone": a time from 1ms to 1d is needed
+
+
+
+=== TEST 79: zapier_limit_zone mirror=yes
+--- http_config
+    zapier_limit_zone z key=a mirror=yes;
+--- must_die
+--- error_log
+invalid value "mirror=yes" in "zapier_limit_zone": "key=", "limit=", "window=", "mirror=on|off", "cooldown=", "weight=" or "store=local" is needed
+
+
+
+=== TEST 80: zapier_limit_zone weight=
+--- http_config
+    zapier_limit_zone z key=a weight=;
+--- must_die
+--- error_log
+invalid value "weight=" in "zapier_limit_zone": "key=", "limit=", "window=", "mirror=on|off", "cooldown=", "weight=" or "store=local" is needed
+
+
+
+=== TEST 81: zapier_limit_zone key=
+--- http_config
+    zapier_limit_zone z key=a key=;
+--- must_die
+--- error_log
+invalid value "key=" in "zapier_limit_zone": "key=", "limit=", "window=", "mirror=on|off", "cooldown=", "weight=" or "store=local" is needed
+
+
+
+=== TEST 82: zapier_limit_zone rate=1r/s
+--- http_config
+    zapier_limit_zone z key=a rate=1r/s;
+--- must_die
+--- error_log
+invalid value "rate=1r/s" in "zapier_limit_zone": "key=", "limit=", "window=", "mirror=on|off", "cooldown=", "weight=" or "store=local" is needed
+
+
+
+=== TEST 83: zapier_limit_zone store=redis
+--- http_config
+    zapier_limit_zone z key=a store=redis;
+--- must_die
+--- error_log
+invalid value "store=redis" in "zapier_limit_zone": this version counts per node, only "store=local" is known
+
+
+
+=== TEST 84: zapier_limit_zone limit=1
+--- http_config
+    zapier_limit_zone z key=a limit=1;
+--- must_die
+--- error_log
+invalid value "z" in "zapier_limit_zone": "limit=" and "window=" go together
+
+
+
+=== TEST 85: zapier_limit_zone window=1s
+--- http_config
+    zapier_limit_zone z key=a window=1s;
+--- must_die
+--- error_log
+invalid value "z" in "zapier_limit_zone": "limit=" and "window=" go together
+
+
+
+=== TEST 86: zapier_limit_zone mirror=off
+--- http_config
+    zapier_limit_zone z key=a mirror=off;
+--- must_die
+--- error_log
+invalid value "z" in "zapier_limit_zone": the zone limits nothing, it needs "limit=" or "mirror=on"
+
+
+
+=== TEST 87: zapier_limit_zone without key=
+--- http_config
+    zapier_limit_zone z limit=1 window=1s;
+--- must_die
+--- error_log
+invalid value "z" in "zapier_limit_zone": the zone needs "key="
+
+
+
+=== TEST 88: zapier_limit_zone defined twice
+--- http_config
+    zapier_limit_zone z key=a;
+    zapier_limit_zone z key=b;
+--- must_die
+--- error_log
+invalid value "z" in "zapier_limit_zone": the zone is defined already
+
+
+
+=== TEST 89: zapier_limit_zone with a name that is too long
+--- http_config
+    zapier_limit_zone zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz key=a;
+--- must_die
+--- error_log
+" in "zapier_limit_zone": a name of 1 to 64 bytes is needed
+
+
+
+=== TEST 90: zapier_limit_zone in a location
+--- config
+    location / {
+        zapier_limit_zone z key=a;
+    }
+--- must_die
+--- error_log
+"zapier_limit_zone" directive is not allowed here
+
+
+
+=== TEST 91: zapier_limit_zone with a key of a variable that is not there
+--- http_config
+    zapier_limit_zone z key=$no_such_variable;
+--- must_die
+--- error_log
+unknown "no_such_variable" variable
+
+
+
+=== TEST 92: zapier_limit of a zone that is not defined
+--- config
+    location / {
+        zapier_limit partner tenant;
+    }
+--- must_die
+--- error_log
+unknown zone "partner" in "zapier_limit" in 
+define it by "zapier_limit_zone partner key=...;" in the http block
+
+
+
+=== TEST 93: zapier_limit off and a zone
+--- config
+    location / {
+        zapier_limit tenant off;
+    }
+--- must_die
+--- error_log
+invalid value "off" in "zapier_limit": "off" stands alone
+
+
+
+=== TEST 94: zapier_limit with a zone twice
+--- config
+    location / {
+        zapier_limit tenant tenant;
+    }
+--- must_die
+--- error_log
+invalid value "tenant" in "zapier_limit": the zone is in the chain twice
+
+
+
+=== TEST 95: zapier_limit with nine zones
+--- config
+    location / {
+        zapier_limit a b c d e f g h i;
+    }
+--- must_die
+--- error_log
+invalid value "i" in "zapier_limit": at most 8 zones make a chain
+
+
+
+=== TEST 96: zapier_limit twice
+--- config
+    location / {
+        zapier_limit tenant;
+        zapier_limit off;
+    }
+--- must_die
+--- error_log
+"zapier_limit" directive is duplicate
