@@ -8,6 +8,9 @@ LDFLAGS   ?= -Wl,-z,relro -Wl,-z,now
 WARNINGS  := -Wall -Wextra -Wno-unused-parameter -Werror
 JOBS      ?= 2
 
+# variables of "make CFLAGS=..." must not replace those of nginx's Makefile,
+# hence MAKEFLAGS is kept from it below
+
 ifeq ($(origin CC),default)
 CC        := gcc
 endif
@@ -20,10 +23,11 @@ NGX_FLAGS ?= $(or $(shell sed -n 's/^NGX_CONF_FLAGS=(\(.*\))$$/\1/p' \
              --with-http_auth_request_module --with-http_realip_module \
              --with-http_sub_module --with-http_stub_status_module)
 
-# see t/lib/sanitizers.md for each of these
+# A pool's pieces become mallocs, so that ASan sees where they end; nginx's
+# own sources would trip over the last two of UBSan's checks.
 SANITIZE  := -g -O1 -fsanitize=address,undefined \
-             -fno-sanitize=nonnull-attribute -fno-omit-frame-pointer \
-             -DNGX_DEBUG_PALLOC=1 -DNGX_HAVE_NONALIGNED=0
+             -fno-omit-frame-pointer -DNGX_DEBUG_PALLOC=1 \
+             -DNGX_HAVE_NONALIGNED=0 -fno-sanitize=nonnull-attribute
 
 HIREDIS   := ZAPIER_HIREDIS='$(ZAPIER_HIREDIS)' \
              ZAPIER_HIREDIS_INC='$(ZAPIER_HIREDIS_INC)' \
@@ -45,11 +49,11 @@ SETTINGS  := $(CC) $(NGX_SRC) $(NGX_FLAGS) $(CFLAGS) $(LDFLAGS) \
 
 module: ADD = --add-dynamic-module
 module: $(BUILD)/objs/Makefile          ## the module for NGX_SRC (default)
-	@$(MAKE) -s -j$(JOBS) -C $(BUILD) -f objs/Makefile modules
+	@env -u MAKEFLAGS $(MAKE) -s -j$(JOBS) -C $(BUILD) -f objs/Makefile modules
 
 nginx: ADD = --add-module
 nginx: $(BUILD)/objs/Makefile           ## a whole nginx with it, in BUILD
-	@$(MAKE) -s -j$(JOBS) -C $(BUILD) -f objs/Makefile binary
+	@env -u MAKEFLAGS $(MAKE) -s -j$(JOBS) -C $(BUILD) -f objs/Makefile binary
 
 asan:                                   ## the same, with ASan and UBSan
 	src=$$($(SOURCE_OF) nginx bookworm) && $(MAKE) nginx \
@@ -69,7 +73,7 @@ bench: module                           ## CPU and latency next to peers
 	t/bench/run
 
 fuzz:                                   ## the fuzzers, for a while
-	$(MAKE) -C t/fuzz
+	$(MAKE) -C t/fuzz long
 
 lint:                                   ## layers and style
 	t/lib/lint

@@ -300,6 +300,10 @@ ngx_zapier_json_text(ngx_zapier_json_t *json, u_char *p, u_char *last)
 
         if (utf8 == UTF8_OK) {
             p = ngx_zapier_json_span(p, last);
+
+            if (p < last && *p >= 0x80) {
+                p = ngx_zapier_json_multibyte(p, last);
+            }
         }
 
         while (p < last && *p >= 0x80) {

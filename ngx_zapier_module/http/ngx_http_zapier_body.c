@@ -17,6 +17,7 @@
 
 
 static ngx_int_t ngx_http_zapier_media_type(ngx_http_request_t *r);
+static ngx_int_t ngx_http_zapier_is_json(ngx_str_t *type);
 static ngx_int_t ngx_http_zapier_body_init(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 static ngx_int_t ngx_http_zapier_body_default(ngx_http_request_t *r,
@@ -77,49 +78,35 @@ ngx_http_zapier_body_check(ngx_http_request_t *r,
 static ngx_int_t
 ngx_http_zapier_media_type(ngx_http_request_t *r)
 {
-    u_char           *p, *last;
-    size_t            len;
-    ngx_str_t        *type;
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    ngx_str_t               *type;
+    ngx_table_elt_t         *h;
+    ngx_http_zapier_walk_t   walk;
 
     type = NULL;
 
-    part = &r->headers_in.headers.part;
-    h = part->elts;
+    walk.part = &r->headers_in.headers.part;
+    walk.i = 0;
 
-    for (i = 0; /* void */ ; i++) {
+    for ( ;; ) {
+        h = ngx_http_zapier_next_header(&walk);
 
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
+        if (h == NULL) {
+            break;
         }
 
-        if (h[i].key.len == sizeof("Content-Type") - 1
-            && ngx_strncasecmp(h[i].key.data, (u_char *) "Content-Type",
-                               sizeof("Content-Type") - 1)
-               == 0)
-        {
+        if (ngx_http_zapier_header_is(h, "Content-Type")) {
+
             if (type != NULL) {
                 return NGX_DECLINED;
             }
 
-            type = &h[i].value;
+            type = &h->value;
             continue;
         }
 
-        if (h[i].key.len == sizeof("Content-Encoding") - 1
-            && ngx_strncasecmp(h[i].key.data, (u_char *) "Content-Encoding",
-                               sizeof("Content-Encoding") - 1)
-               == 0
-            && (h[i].value.len != sizeof("identity") - 1
-                || ngx_strncasecmp(h[i].value.data, (u_char *) "identity",
+        if (ngx_http_zapier_header_is(h, "Content-Encoding")
+            && (h->value.len != sizeof("identity") - 1
+                || ngx_strncasecmp(h->value.data, (u_char *) "identity",
                                    sizeof("identity") - 1)
                    != 0))
         {
@@ -130,6 +117,16 @@ ngx_http_zapier_media_type(ngx_http_request_t *r)
     if (type == NULL || type->len == 0) {
         return NGX_OK;
     }
+
+    return ngx_http_zapier_is_json(type);
+}
+
+
+static ngx_int_t
+ngx_http_zapier_is_json(ngx_str_t *type)
+{
+    u_char  *p, *last;
+    size_t   len;
 
     p = type->data;
     last = p + type->len;

@@ -160,10 +160,47 @@ ngx_http_zapier_redis_option(ngx_conf_t *cf,
         return NGX_CONF_OK;
     }
 
+    if (ngx_http_zapier_prefix(value, "password=", &rest)) {
+
+        /* without the value: it would stand in the log */
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"zapier_redis\" knows no \"password=\", write "
+                           "\"password_file=FILE\"");
+        return NGX_CONF_ERROR;
+    }
+
     return ngx_http_zapier_invalid(cf, value,
                                    "\"timeout=\", \"connections=\", "
                                    "\"prefix=\", \"user=\" or "
                                    "\"password_file=\" is needed");
+}
+
+
+char *
+ngx_http_zapier_token_time(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    char  *p = conf;
+
+    ngx_str_t   *value;
+    ngx_msec_t  *msp;
+
+    msp = (ngx_msec_t *) (p + cmd->offset);
+
+    if (*msp != NGX_CONF_UNSET_MSEC) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    *msp = ngx_parse_time(&value[1], 0);
+
+    if (*msp == (ngx_msec_t) NGX_ERROR) {
+        return ngx_http_zapier_invalid(cf, &value[1],
+                                       "a time such as 60s is needed");
+    }
+
+    return NGX_CONF_OK;
 }
 
 

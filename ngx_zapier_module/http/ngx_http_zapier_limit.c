@@ -110,10 +110,9 @@ void
 ngx_http_zapier_limit_observe(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx)
 {
-    ngx_uint_t                    i;
-    ngx_list_part_t              *part;
     ngx_table_elt_t              *h;
     ngx_http_upstream_t          *u;
+    ngx_http_zapier_walk_t        walk;
     ngx_http_zapier_main_conf_t  *zmcf;
 
     u = r->upstream;
@@ -134,28 +133,23 @@ ngx_http_zapier_limit_observe(ngx_http_request_t *r,
 
     ngx_zapier_ratelimit_init(&ctx->ratelimit);
 
-    part = &u->headers_in.headers.part;
-    h = part->elts;
+    walk.part = &u->headers_in.headers.part;
+    walk.i = 0;
 
-    for (i = 0; /* void */ ; i++) {
+    for ( ;; ) {
+        h = ngx_http_zapier_next_header(&walk);
 
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
+        if (h == NULL) {
+            break;
         }
 
-        if (ngx_zapier_ratelimit_header(&ctx->ratelimit, &h[i].key,
-                                        &h[i].value, ngx_time())
+        if (ngx_zapier_ratelimit_header(&ctx->ratelimit, &h->key, &h->value,
+                                        ngx_time())
             == NGX_ERROR)
         {
             ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
                           "upstream sent a malformed \"%V\" header, it is "
-                          "ignored", &h[i].key);
+                          "ignored", &h->key);
         }
     }
 
@@ -298,41 +292,27 @@ static void
 ngx_http_zapier_limit_hide(ngx_http_request_t *r, ngx_uint_t limits,
     ngx_uint_t retry_after)
 {
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    ngx_table_elt_t         *h;
+    ngx_http_zapier_walk_t   walk;
 
     static u_char  prefix[] = "X-RateLimit-";
-    static u_char  retry[] = "Retry-After";
 
-    part = &r->headers_out.headers.part;
-    h = part->elts;
+    walk.part = &r->headers_out.headers.part;
+    walk.i = 0;
 
-    for (i = 0; /* void */ ; i++) {
+    for ( ;; ) {
+        h = ngx_http_zapier_next_header(&walk);
 
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                break;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
+        if (h == NULL) {
+            return;
         }
 
-        if (limits
-            && h[i].key.len > sizeof(prefix) - 1
-            && ngx_strncasecmp(h[i].key.data, prefix, sizeof(prefix) - 1)
-               == 0)
+        if ((limits
+             && h->key.len > sizeof(prefix) - 1
+             && ngx_strncasecmp(h->key.data, prefix, sizeof(prefix) - 1) == 0)
+            || (retry_after && ngx_http_zapier_header_is(h, "Retry-After")))
         {
-            h[i].hash = 0;
-        }
-
-        if (retry_after
-            && h[i].key.len == sizeof(retry) - 1
-            && ngx_strncasecmp(h[i].key.data, retry, sizeof(retry) - 1) == 0)
-        {
-            h[i].hash = 0;
+            h->hash = 0;
         }
     }
 }

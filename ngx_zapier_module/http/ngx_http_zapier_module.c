@@ -70,14 +70,14 @@ static ngx_command_t  ngx_http_zapier_commands[] = {
 
     { ngx_string("zapier_token_cache"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_msec_slot,
+      ngx_http_zapier_token_time,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_zapier_main_conf_t, token_cache),
       NULL },
 
     { ngx_string("zapier_token_missing_cache"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
-      ngx_conf_set_msec_slot,
+      ngx_http_zapier_token_time,
       NGX_HTTP_MAIN_CONF_OFFSET,
       offsetof(ngx_http_zapier_main_conf_t, token_missing_cache),
       NULL },

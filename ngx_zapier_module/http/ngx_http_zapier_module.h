@@ -134,6 +134,8 @@ ngx_int_t ngx_http_zapier_conf_finish(ngx_conf_t *cf);
 
 char *ngx_http_zapier_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_zapier_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_zapier_token_time(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 char *ngx_http_zapier_tenant(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_zapier_body(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_zapier_scope(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
@@ -183,7 +185,22 @@ ngx_int_t ngx_http_zapier_body_read(ngx_http_request_t *r,
 ngx_int_t ngx_http_zapier_body_filter_init(ngx_conf_t *cf);
 
 
-/* ngx_http_zapier_request.c: edits of the request line and headers */
+/* ngx_http_zapier_request.c: headers, and edits of what is sent on */
+
+/* a walk through a list of headers; starts with { &list.part, 0 } */
+typedef struct {
+    ngx_list_part_t           *part;
+    ngx_uint_t                 i;
+} ngx_http_zapier_walk_t;
+
+/* The next header or NULL. */
+ngx_table_elt_t *ngx_http_zapier_next_header(ngx_http_zapier_walk_t *walk);
+
+/* Is it of that name, in any case? */
+#define ngx_http_zapier_header_is(h, name)                                   \
+    ((h)->key.len == sizeof(name) - 1                                        \
+     && ngx_strncasecmp((h)->key.data, (u_char *) name, sizeof(name) - 1)    \
+        == 0)
 
 /* Sets Content-Type and Content-Length of the rewritten body. */
 ngx_int_t ngx_http_zapier_set_body_headers(ngx_http_request_t *r,

@@ -155,7 +155,7 @@ ngx_http_zapier_authorization_variable(ngx_http_request_t *r,
 
     if (ctx == NULL
         || ctx->state != NGX_HTTP_ZAPIER_PASSED
-        || r->header_sent
+        || r->headers_out.status != 0
         || ctx->logged
         || (ctx->token.expires != 0 && ngx_time() >= ctx->token.expires))
     {

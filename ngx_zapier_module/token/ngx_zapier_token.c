@@ -14,13 +14,11 @@
 
 
 static void ngx_zapier_token_zero(void *data);
-static void ngx_zapier_tokens_cleanup(void *data);
 
 
 ngx_int_t
 ngx_zapier_tokens_init_worker(ngx_zapier_tokens_t *tokens, ngx_cycle_t *cycle)
 {
-    ngx_pool_cleanup_t         *cln;
     ngx_zapier_token_worker_t  *worker;
 
     if (ngx_process != NGX_PROCESS_WORKER && ngx_process != NGX_PROCESS_SINGLE)
@@ -30,11 +28,6 @@ ngx_zapier_tokens_init_worker(ngx_zapier_tokens_t *tokens, ngx_cycle_t *cycle)
 
     worker = ngx_pcalloc(cycle->pool, sizeof(ngx_zapier_token_worker_t));
     if (worker == NULL) {
-        return NGX_ERROR;
-    }
-
-    cln = ngx_pool_cleanup_add(cycle->pool, 0);
-    if (cln == NULL) {
         return NGX_ERROR;
     }
 
@@ -50,11 +43,6 @@ ngx_zapier_tokens_init_worker(ngx_zapier_tokens_t *tokens, ngx_cycle_t *cycle)
     }
 
     tokens->worker = worker;
-
-    /* without a master an old cycle goes without exit_process */
-
-    cln->handler = ngx_zapier_tokens_cleanup;
-    cln->data = tokens;
 
     return NGX_OK;
 }
@@ -75,13 +63,6 @@ ngx_zapier_tokens_exit_worker(ngx_zapier_tokens_t *tokens)
     ngx_zapier_token_flights_destroy(worker);
 
     tokens->worker = NULL;
-}
-
-
-static void
-ngx_zapier_tokens_cleanup(void *data)
-{
-    ngx_zapier_tokens_exit_worker(data);
 }
 
 
@@ -109,16 +90,6 @@ ngx_zapier_token_start(ngx_zapier_tokens_t *tokens, ngx_zapier_token_op_t *op)
         goto done;
     }
 
-    /* without a master a new cycle comes without init_process */
-
-    if (tokens->worker == NULL
-        && ngx_zapier_tokens_init_worker(tokens, (ngx_cycle_t *) ngx_cycle)
-           != NGX_OK)
-    {
-        rc = NGX_ERROR;
-        goto failed;
-    }
-
     worker = tokens->worker;
 
     if (rc == NGX_AGAIN
@@ -128,6 +99,8 @@ ngx_zapier_token_start(ngx_zapier_tokens_t *tokens, ngx_zapier_token_op_t *op)
         value.source = NGX_ZAPIER_TOKEN_STALE;
         goto done;
     }
+
+    ngx_zapier_token_value_zero(&value);
 
     rc = ngx_zapier_token_flight_join(worker, &key, op, &value);
 

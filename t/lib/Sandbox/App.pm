@@ -37,7 +37,7 @@ sub startup ($self) {
 
     $self->plugin(OpenAPI => {
         url => curfile->dirname->sibling('create-action-run.openapi.yaml'),
-        plugins => [], skip_validating_specification => 1,
+        plugins => [], skip_validating_specification => 1, coerce => {},
     });
 
     $r->get('/v2/action-runs/#id' => sub ($c) { $self->read_run($c) });
