@@ -87,6 +87,14 @@ static u_char *ngx_zapier_json_literal(ngx_zapier_json_t *json, u_char *p,
     u_char *last);
 
 
+/* what follows a backslash, but for u */
+
+static u_char  ngx_zapier_json_escapes[256] = {
+    ['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = '\b', ['f'] = '\f',
+    ['n'] = '\n', ['r'] = '\r', ['t'] = '\t'
+};
+
+
 /* classes of the bytes from 0x80 on, and where each leads */
 
 static u_char  ngx_zapier_json_utf8_class[128] = {
@@ -322,7 +330,20 @@ ngx_zapier_json_text(ngx_zapier_json_t *json, u_char *p, u_char *last)
             return NULL;
         }
 
-        if (p < last && (*p == '"' || *p == '\\')) {
+        if (p == last) {
+            break;
+        }
+
+        /* the common escapes do not end the run unless they are kept */
+
+        if (*p == '\\' && !json->capture && last - p > 1
+            && ngx_zapier_json_escapes[p[1]])
+        {
+            p += 2;
+            continue;
+        }
+
+        if (*p == '"' || *p == '\\') {
             break;
         }
     }
@@ -338,9 +359,7 @@ ngx_zapier_json_text(ngx_zapier_json_t *json, u_char *p, u_char *last)
 static u_char *
 ngx_zapier_json_escape(ngx_zapier_json_t *json, u_char *p, u_char *last)
 {
-    u_char                ch, *e;
-    static const u_char   escapes[] = "\"\\/bfnrt";
-    static const u_char   values[] = "\"\\/\b\f\n\r\t";
+    u_char  ch;
 
     for ( /* void */ ; p < last; p++) {
         ch = *p;
@@ -353,15 +372,15 @@ ngx_zapier_json_escape(ngx_zapier_json_t *json, u_char *p, u_char *last)
                 continue;
             }
 
-            e = (ch == '\0') ? NULL : (u_char *) ngx_strchr(escapes, ch);
-            if (e == NULL) {
+            ch = ngx_zapier_json_escapes[ch];
+
+            if (ch == '\0') {
                 json->bad = p;
                 return NULL;
             }
 
             if (json->capture) {
-                ngx_zapier_json_keep(json, (u_char *) &values[e - escapes],
-                                     1);
+                ngx_zapier_json_keep(json, &ch, 1);
             }
 
             json->sub = st_text;

@@ -192,6 +192,7 @@ ngx_http_zapier_conf_finish(ngx_conf_t *cf)
 
     zmcf->tokens->shm = shm;
     zmcf->tokens->prefix = zmcf->prefix;
+    zmcf->tokens->redis_url = zmcf->redis.url;
     zmcf->tokens->redis_timeout = zmcf->redis.timeout;
     zmcf->tokens->cache = zmcf->token_cache;
     zmcf->tokens->missing_cache = zmcf->token_missing_cache;

@@ -37,6 +37,7 @@ ngx_zapier_limits_init(ngx_conf_t *cf, ngx_zapier_limits_t *limits)
     (void) cf;
 
     limits->chain = NULL;
+    limits->wall_read = 0;
 
     limits->table.name = "limits";
     limits->table.evict = ngx_zapier_limit_evict;

@@ -82,6 +82,8 @@ typedef struct {
     /* private */
     ngx_zapier_shm_table_t     table;
     void                      *chain;      /* what must not be evicted now */
+    uint64_t                   wall_read;  /* clock ms */
+    uint64_t                   wall;       /* epoch less clock, ms */
 } ngx_zapier_limits_t;
 
 

@@ -38,7 +38,7 @@
 
 /* ms between attempts to connect; doubled by each failure, +- a quarter */
 #define NGX_ZAPIER_REDIS_BACKOFF      100
-#define NGX_ZAPIER_REDIS_BACKOFF_MAX  5000
+#define NGX_ZAPIER_REDIS_BACKOFF_MAX  1000
 
 /* addresses of one name that are tried */
 #define NGX_ZAPIER_REDIS_ADDRS        16
