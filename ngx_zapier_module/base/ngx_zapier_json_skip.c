@@ -19,7 +19,7 @@ u_char *
 ngx_zapier_json_skip(ngx_zapier_json_t *json, u_char *p, u_char *last)
 {
     u_char      *q;
-    ngx_uint_t   state, depth, level;
+    ngx_uint_t   state, depth, level, object;
 
     state = json->state;
     depth = json->depth;
@@ -92,39 +92,27 @@ element:
         break;
 
     case '{':
-        if (depth == NGX_ZAPIER_JSON_DEPTH) {
-            goto done;
-        }
-
-        state = sw_first_key;
-        json->stack[++depth] = sw_next_member;
-        p = ngx_zapier_json_space(p + 1, last);
-
-        if (p == last) {
-            goto done;
-        }
-
-        if (*p == '}') {
-            break;
-        }
-
-        goto key;
-
     case '[':
         if (depth == NGX_ZAPIER_JSON_DEPTH) {
             goto done;
         }
 
-        state = sw_first_element;
-        json->stack[++depth] = sw_next_element;
+        object = (*p == '{');
+        state = object ? sw_first_key : sw_first_element;
+        json->stack[++depth] = object ? sw_next_member : sw_next_element;
+
         p = ngx_zapier_json_space(p + 1, last);
 
         if (p == last) {
             goto done;
         }
 
-        if (*p == ']') {
+        if (*p == (object ? '}' : ']')) {
             break;
+        }
+
+        if (object) {
+            goto key;
         }
 
         state = sw_value;

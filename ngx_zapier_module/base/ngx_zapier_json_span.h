@@ -144,10 +144,68 @@ ngx_zapier_json_span(u_char *p, u_char *last)
 }
 
 
+#if (NGX_ZAPIER_JSON_SSE2)
+
+#define json_set(ch)    _mm_set1_epi8((char) (ch))
+#define json_or(a, b)   _mm_or_si128(a, b)
+#define json_ge(a, ch)  _mm_cmpeq_epi8(_mm_max_epu8(a, json_set(ch)), a)
+#define json_eq(a, ch)  _mm_cmpeq_epi8(a, json_set(ch))
+
+/* signed, so that 0x80 is the least */
+#define json_lt(a, ch)  _mm_cmplt_epi8(a, json_set(ch))
+
+
 /*
- * From the beginning of a character to that of another one, 16 bytes at a
- * time while they are UTF-8 and none ends the run of text.  What is left
- * or wrong is for the automaton, which knows the byte.
+ * Whether the 16 bytes of v, after those of prev, are UTF-8 that may go on
+ * behind them and hold nothing that ends a run of text.
+ */
+
+static ngx_inline ngx_uint_t
+ngx_zapier_json_is_utf8(__m128i v, __m128i prev)
+{
+    __m128i  bad, prev1, prev2, prev3;
+
+    prev1 = json_or(_mm_slli_si128(v, 1), _mm_srli_si128(prev, 15));
+    prev2 = json_or(_mm_slli_si128(v, 2), _mm_srli_si128(prev, 14));
+    prev3 = json_or(_mm_slli_si128(v, 3), _mm_srli_si128(prev, 13));
+
+    bad = json_or(json_eq(v, '"'), json_eq(v, '\\'));
+    bad = json_or(bad, _mm_cmpeq_epi8(_mm_min_epu8(v, json_set(0x1f)), v));
+
+    /* leads call for continuations, nothing else does */
+
+    bad = json_or(bad, _mm_xor_si128(json_lt(v, 0xc0),
+                                     json_or(json_ge(prev1, 0xc0),
+                                             json_or(json_ge(prev2, 0xe0),
+                                                     json_ge(prev3, 0xf0)))));
+
+    /* overlong, surrogates, beyond U+10FFFF */
+
+    bad = json_or(bad, json_ge(v, 0xf5));
+    bad = json_or(bad, json_or(json_eq(v, 0xc0), json_eq(v, 0xc1)));
+    bad = json_or(bad, _mm_and_si128(json_lt(v, 0xa0), json_eq(prev1, 0xe0)));
+    bad = json_or(bad, _mm_and_si128(json_lt(v, 0x90), json_eq(prev1, 0xf0)));
+    bad = json_or(bad, _mm_andnot_si128(json_lt(v, 0xa0),
+                                        json_eq(prev1, 0xed)));
+    bad = json_or(bad, _mm_andnot_si128(json_lt(v, 0x90),
+                                        json_eq(prev1, 0xf4)));
+
+    return _mm_movemask_epi8(bad) == 0;
+}
+
+
+#undef json_set
+#undef json_or
+#undef json_ge
+#undef json_eq
+#undef json_lt
+
+#endif
+
+
+/*
+ * From the beginning of a character to that of another one.  What is left
+ * or wrong is for the automaton, which finds the very byte.
  */
 
 static ngx_inline u_char *
@@ -156,16 +214,7 @@ ngx_zapier_json_multibyte(u_char *p, u_char *last)
 #if (NGX_ZAPIER_JSON_SSE2)
 
     u_char   *start;
-    __m128i   v, m, prev, prev1, prev2, prev3;
-
-#define json_set(ch)    _mm_set1_epi8((char) (ch))
-#define json_or(a, b)   _mm_or_si128(a, b)
-#define json_ge(a, ch)  _mm_cmpeq_epi8(_mm_max_epu8(a, json_set(ch)), a)
-#define json_eq(a, ch)  _mm_cmpeq_epi8(a, json_set(ch))
-
-    /* of a byte and the one before it; signed, so 0x80 is the least */
-#define json_pair(first, below)                                              \
-    _mm_and_si128(json_eq(prev1, first), _mm_cmplt_epi8(v, json_set(below)))
+    __m128i   v, prev;
 
     start = p;
     prev = _mm_setzero_si128();
@@ -173,33 +222,7 @@ ngx_zapier_json_multibyte(u_char *p, u_char *last)
     while (last - p >= 16) {
         v = _mm_loadu_si128((__m128i *) p);
 
-        /* " \ and the controls */
-
-        m = json_or(json_eq(v, '"'), json_eq(v, '\\'));
-        m = json_or(m, _mm_cmpeq_epi8(_mm_min_epu8(v, json_set(0x1f)), v));
-
-        /* a lead calls for continuations, nothing else does */
-
-        prev1 = json_or(_mm_slli_si128(v, 1), _mm_srli_si128(prev, 15));
-        prev2 = json_or(_mm_slli_si128(v, 2), _mm_srli_si128(prev, 14));
-        prev3 = json_or(_mm_slli_si128(v, 3), _mm_srli_si128(prev, 13));
-
-        m = json_or(m, _mm_xor_si128(_mm_cmplt_epi8(v, json_set(0xc0)),
-                                     json_or(json_ge(prev1, 0xc0),
-                                             json_or(json_ge(prev2, 0xe0),
-                                                     json_ge(prev3, 0xf0)))));
-
-        /* overlong, surrogates, beyond U+10FFFF */
-
-        m = json_or(m, json_or(json_ge(v, 0xf5),
-                               json_or(json_eq(v, 0xc0), json_eq(v, 0xc1))));
-        m = json_or(m, json_or(json_pair(0xe0, 0xa0), json_pair(0xf0, 0x90)));
-        m = json_or(m, _mm_andnot_si128(json_pair(0xed, 0xa0),
-                                        json_eq(prev1, 0xed)));
-        m = json_or(m, _mm_andnot_si128(json_pair(0xf4, 0x90),
-                                        json_eq(prev1, 0xf4)));
-
-        if (_mm_movemask_epi8(m)) {
+        if (!ngx_zapier_json_is_utf8(v, prev)) {
             break;
         }
 
@@ -227,12 +250,6 @@ ngx_zapier_json_multibyte(u_char *p, u_char *last)
             p -= 3;
         }
     }
-
-#undef json_set
-#undef json_or
-#undef json_ge
-#undef json_eq
-#undef json_pair
 
 #else
 
