@@ -359,12 +359,14 @@ Authorization: Bearer sandbox-acme
 
 
 === TEST 26: white space stays as it is
---- request eval
-"POST /v2/action-runs\n"
-. " {\t\"action\" : \"core:a\" ,\r\n \"input\" : { } }\n "
+--- raw_request eval
+my $body = " {\t\"action\" : \"core:a\" ,\r\n \"input\" : { } }\n ";
+
+"POST /v2/action-runs HTTP/1.1\r\nHost: localhost\r\nX-Tenant: acme\r\n"
+. "Connection: close\r\nContent-Length: " . length($body) . "\r\n\r\n$body"
 --- sandbox_body eval
 "{\"data\": {\t\"action\" : \"core:a\" ,\r\n \"inputs\" : { } "
-. ",\"authentication\":null}\n }"
+. ",\"authentication\":null}\n }\n"
 
 
 

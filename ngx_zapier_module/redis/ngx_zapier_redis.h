@@ -64,7 +64,10 @@ struct ngx_zapier_redis_reply_s {
 };
 
 
-/* A command under way.  Memory and handler belong to the caller. */
+/*
+ * A command under way.  Memory and handler belong to the caller, who zeroes
+ * it before the first use and may use it again once the handler was called.
+ */
 struct ngx_zapier_redis_cmd_s {
     void                     (*handler)(ngx_zapier_redis_cmd_t *cmd);
     void                      *data;
@@ -75,7 +78,8 @@ struct ngx_zapier_redis_cmd_s {
      * link, timeout, the link broke, a reply beyond the caps): whether the
      * command took effect is unknown.  A reply that says the server cannot
      * serve (LOADING, MASTERDOWN, READONLY, CLUSTERDOWN, TRYAGAIN, NOAUTH)
-     * is NGX_ERROR too, and the link is made anew.
+     * is NGX_ERROR too, and the link is made anew; so is MISCONF, but the
+     * link stays, as reads go on.
      */
     ngx_int_t                  status;
     ngx_zapier_redis_reply_t  *reply;
@@ -100,8 +104,10 @@ ngx_zapier_redis_t *ngx_zapier_redis_create(ngx_conf_t *cf,
  *
  * NGX_AGAIN  the handler will be called exactly once, never from here,
  *            within conf->timeout
- * NGX_ERROR  the server is known to be unreachable now, or too many
- *            commands wait, or no memory: the handler will not be called
+ * NGX_ERROR  the server is known to be unreachable now (after a failure
+ *            one command at a time is let through until one has had its
+ *            reply), or too many commands wait, or no memory: the handler
+ *            will not be called
  */
 ngx_int_t ngx_zapier_redis_start(ngx_zapier_redis_t *redis,
     ngx_zapier_redis_cmd_t *cmd, ngx_uint_t argc, ngx_str_t *argv);

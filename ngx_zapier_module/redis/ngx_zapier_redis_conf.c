@@ -177,6 +177,9 @@ ngx_zapier_redis_url_host(ngx_conf_t *cf, ngx_zapier_redis_t *redis,
     u.url.data = rest->data;
     u.url.len = last - rest->data;
     u.default_port = NGX_ZAPIER_REDIS_PORT;
+
+    /* with a resolver it is no error that a name is not known yet */
+
     u.no_resolve = 1;
 
     if (u.url.len == 0) {
@@ -212,6 +215,9 @@ ngx_zapier_redis_url_db(ngx_conf_t *cf, ngx_zapier_redis_t *redis, u_char *p,
     }
 
     if (db == 0) {
+
+        /* every connection starts with it, SELECT would cost a round trip */
+
         return NGX_OK;
     }
 
@@ -225,6 +231,8 @@ ngx_zapier_redis_url_db(ngx_conf_t *cf, ngx_zapier_redis_t *redis, u_char *p,
     return NGX_OK;
 }
 
+
+/* Brackets stay in the name for the log, a certificate has none. */
 
 static ngx_int_t
 ngx_zapier_redis_url_name(ngx_conf_t *cf, ngx_zapier_redis_t *redis,
@@ -435,6 +443,8 @@ ngx_zapier_redis_check(ngx_conf_t *cf, ngx_zapier_redis_t *redis)
     return NGX_ERROR;
 }
 
+
+/* The password stays in memory for reconnects, and nowhere else. */
 
 static ngx_int_t
 ngx_zapier_redis_password(ngx_conf_t *cf, ngx_zapier_redis_t *redis)

@@ -26,6 +26,8 @@ static u_char *ngx_zapier_redis_link_log_error(ngx_log_t *log, u_char *buf,
     size_t len);
 
 
+/* Calls no handlers: somebody may be in ngx_zapier_redis_start(). */
+
 ngx_int_t
 ngx_zapier_redis_link_open(ngx_zapier_redis_link_t *link)
 {
@@ -67,6 +69,8 @@ ngx_zapier_redis_link_open(ngx_zapier_redis_link_t *link)
 }
 
 
+/* From the event loop.  A slow name server has its own time. */
+
 void
 ngx_zapier_redis_link_resolved(ngx_zapier_redis_link_t *link)
 {
@@ -90,6 +94,8 @@ ngx_zapier_redis_link_connect(ngx_zapier_redis_link_t *link)
 
     link->state = NGX_ZAPIER_REDIS_CONNECTING;
     link->log.action = "connecting";
+
+    /* redis->addr moves on failures only, so a good address is kept */
 
     while (link->tries) {
         link->tries--;
@@ -116,7 +122,7 @@ ngx_zapier_redis_link_connect(ngx_zapier_redis_link_t *link)
 
             if (rc == NGX_OK) {
 
-                /* somebody may be in ngx_zapier_redis_start() */
+                /* what comes next may fail, and failing calls handlers */
 
                 ngx_post_event(link->peer.connection->write,
                                &ngx_posted_events);
@@ -264,6 +270,8 @@ ngx_zapier_redis_link_test(ngx_connection_t *c)
 }
 
 
+/* One address did not answer, the name may have others. */
+
 static void
 ngx_zapier_redis_link_retry(ngx_zapier_redis_link_t *link)
 {
@@ -344,6 +352,11 @@ ngx_zapier_redis_link_login(ngx_zapier_redis_link_t *link)
     }
 }
 
+
+/*
+ * Callers' commands wait for both replies: after a SELECT that failed they
+ * would be carried out on the wrong database.
+ */
 
 static ngx_int_t
 ngx_zapier_redis_link_auth(ngx_zapier_redis_link_t *link)

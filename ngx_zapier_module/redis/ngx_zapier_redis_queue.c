@@ -380,7 +380,13 @@ ngx_zapier_redis_queue_status(ngx_zapier_redis_link_t *link,
 
     if (link->trial) {
         link->trial = 0;
-        link->redis->backoff = 0;
+
+        if (link->redis->backoff) {
+            link->redis->backoff = 0;
+
+            ngx_log_error(NGX_LOG_NOTICE, &link->log, 0,
+                          "redis serves again");
+        }
     }
 
     if (!ngx_zapier_redis_reply_is(reply, NGX_ZAPIER_REDIS_ERROR, "MISCONF")) {

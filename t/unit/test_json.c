@@ -595,6 +595,68 @@ utf8(void)
 }
 
 
+/* texts beyond ASCII, whole (in blocks) and byte by byte */
+
+static void
+blocks(void)
+{
+    static const char  *pieces[] = {
+        "\xc3\xa9", "\xd0\xbb", "\xe2\x82\xac", "\xe6\x9d\xb1", "\xed\x9f\xbf",
+        "\xf0\x9f\x98\x80", "\xf4\x8f\xbf\xbf", "a", " ", "0123456789abcdef"
+    };
+    static const char  *wrong[] = {
+        "\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xc3", "\xe0\x9f\xbf",
+        "\xe2\x82", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf", "\xf0\x9f\x98",
+        "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "\x1f", "\\x"
+    };
+
+    int          i, n, at, differ;
+    char         text[256], *p;
+    ssize_t      bad;
+    uint32_t     seed;
+    const char  *piece;
+
+    seed = 1;
+    differ = 0;
+
+    for (i = 0; i < 50000; i++) {
+        p = text;
+        *p++ = '"';
+
+        seed = seed * 1103515245 + 12345;
+        at = (seed & 0x10000) ? (int) (seed >> 20) % 40 : -1;
+
+        for (n = 0; n < 40; n++) {
+            seed = seed * 1103515245 + 12345;
+
+            /* mostly what takes more than one byte */
+
+            piece = (n == at) ? wrong[(seed >> 16) % 15]
+                              : pieces[(seed >> 16)
+                                       % ((seed & 0x8000) ? 10 : 7)];
+
+            p = (char *) ngx_cpymem(p, piece, ngx_strlen(piece));
+
+            if (p - text > 200) {
+                break;
+            }
+        }
+
+        *p++ = '"';
+
+        bad = scan(text, p - text, p - text, 1, 0);
+
+        if (bad != scan(text, p - text, 0, 1, 0)
+            || (bad == VALID) != (at == -1 || n < at))
+        {
+            differ++;
+        }
+    }
+
+    is_int(differ, 0, "blocks of UTF-8");
+}
+
+
 int
 main(void)
 {
@@ -610,6 +672,7 @@ main(void)
     keys();
     quotes();
     utf8();
+    blocks();
 
     return done();
 }
