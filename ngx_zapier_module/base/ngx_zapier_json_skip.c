@@ -12,150 +12,65 @@
 #include <ngx_zapier_json_private.h>
 
 
+static ngx_int_t ngx_zapier_json_skip_key(ngx_zapier_json_t *json,
+    u_char **pos, u_char *last, ngx_uint_t *state);
+static ngx_int_t ngx_zapier_json_skip_value(ngx_zapier_json_t *json,
+    u_char **pos, u_char *last, ngx_uint_t *state, ngx_uint_t *depth);
+static ngx_int_t ngx_zapier_json_skip_open(ngx_zapier_json_t *json,
+    u_char **pos, u_char *last, ngx_uint_t *state, ngx_uint_t *depth);
+static ngx_int_t ngx_zapier_json_skip_next(ngx_zapier_json_t *json,
+    u_char **pos, u_char *last, ngx_uint_t *state, ngx_uint_t *depth);
 static u_char *ngx_zapier_json_scalar(u_char *p, u_char *last);
 
 
 u_char *
 ngx_zapier_json_skip(ngx_zapier_json_t *json, u_char *p, u_char *last)
 {
-    u_char      *q;
-    ngx_uint_t   state, depth, level, object;
+    ngx_int_t    rc;
+    ngx_uint_t   state, depth;
 
     state = json->state;
     depth = json->depth;
-    level = json->level;
 
-    switch (state) {
+    for ( ;; ) {
 
-    case sw_value:
-        goto value;
+        switch (state) {
 
-    case sw_key:
-        goto key;
+        case sw_key:
+            rc = ngx_zapier_json_skip_key(json, &p, last, &state);
 
-    case sw_next_element:
-    case sw_next_member:
-        goto next;
+            if (rc != NGX_OK) {
+                goto done;
+            }
 
-    default:
-        return p;
-    }
+            /* fall through */
 
-key:
+        case sw_value:
+            rc = ngx_zapier_json_skip_value(json, &p, last, &state, &depth);
 
-    state = sw_key;
-    p = ngx_zapier_json_space(p, last);
+            if (rc == NGX_AGAIN) {
+                continue;
+            }
 
-    if (p == last || *p != '"') {
-        goto done;
-    }
+            if (rc != NGX_OK) {
+                goto done;
+            }
 
-    state = sw_colon;
-    p = ngx_zapier_json_span(p + 1, last);
+            /* fall through */
 
-    if (p == last || *p != '"') {
-        ngx_zapier_json_token_start(json, '"');
-        goto done;
-    }
+        case sw_next_element:
+        case sw_next_member:
+            rc = ngx_zapier_json_skip_next(json, &p, last, &state, &depth);
 
-    p++;
+            if (rc != NGX_OK) {
+                goto done;
+            }
 
-    if (p == last || *p != ':') {
-        goto done;
-    }
+            continue;
 
-    p++;
-
-value:
-
-    state = sw_value;
-    p = ngx_zapier_json_space(p, last);
-
-element:
-
-    if (p == last) {
-        goto done;
-    }
-
-    switch (*p) {
-
-    case '"':
-        state = json->stack[depth];
-        p = ngx_zapier_json_span(p + 1, last);
-
-        if (p == last || *p != '"') {
-            ngx_zapier_json_token_start(json, '"');
+        default:
             goto done;
         }
-
-        p++;
-        break;
-
-    case '{':
-    case '[':
-        if (depth == NGX_ZAPIER_JSON_DEPTH) {
-            goto done;
-        }
-
-        object = (*p == '{');
-        state = object ? sw_first_key : sw_first_element;
-        json->stack[++depth] = object ? sw_next_member : sw_next_element;
-
-        p = ngx_zapier_json_space(p + 1, last);
-
-        if (p == last) {
-            goto done;
-        }
-
-        if (*p == (object ? '}' : ']')) {
-            break;
-        }
-
-        if (object) {
-            goto key;
-        }
-
-        state = sw_value;
-        goto element;
-
-    default:
-        q = ngx_zapier_json_scalar(p, last);
-
-        if (q == NULL) {
-            goto done;
-        }
-
-        p = q;
-    }
-
-next:
-
-    state = json->stack[depth];
-    p = ngx_zapier_json_space(p, last);
-
-    if (p == last) {
-        goto done;
-    }
-
-    if (*p == ',') {
-        p++;
-
-        if (state == sw_next_member) {
-            goto key;
-        }
-
-        goto value;
-    }
-
-    if (*p == ((state == sw_next_member) ? '}' : ']')) {
-        p++;
-        depth--;
-
-        if (depth > level) {
-            goto next;
-        }
-
-        state = json->stack[depth];
     }
 
 done:
@@ -167,9 +82,168 @@ done:
 }
 
 
+/*
+ * These are inlined.  They return NGX_OK to go on and NGX_DONE to stop at
+ * *pos, with *state right for what comes there in either case.
+ */
+
+static ngx_inline ngx_int_t
+ngx_zapier_json_skip_key(ngx_zapier_json_t *json, u_char **pos, u_char *last,
+    ngx_uint_t *state)
+{
+    u_char  *p;
+
+    p = ngx_zapier_json_space(*pos, last);
+    *pos = p;
+
+    if (p == last || *p != '"') {
+        return NGX_DONE;
+    }
+
+    *state = sw_colon;
+    p = ngx_zapier_json_span(p + 1, last);
+    *pos = p;
+
+    if (p == last || *p != '"') {
+        ngx_zapier_json_token_start(json, '"');
+        return NGX_DONE;
+    }
+
+    *pos = ++p;
+
+    if (p == last || *p != ':') {
+        return NGX_DONE;
+    }
+
+    *pos = ++p;
+    *state = sw_value;
+
+    return NGX_OK;
+}
+
+
+/* NGX_AGAIN: a container was opened, a key or another value is next */
+
+static ngx_inline ngx_int_t
+ngx_zapier_json_skip_value(ngx_zapier_json_t *json, u_char **pos,
+    u_char *last, ngx_uint_t *state, ngx_uint_t *depth)
+{
+    u_char  *p;
+
+    p = ngx_zapier_json_space(*pos, last);
+    *pos = p;
+
+    if (p == last) {
+        return NGX_DONE;
+    }
+
+    switch (*p) {
+
+    case '"':
+        *state = json->stack[*depth];
+        p = ngx_zapier_json_span(p + 1, last);
+        *pos = p;
+
+        if (p == last || *p != '"') {
+            ngx_zapier_json_token_start(json, '"');
+            return NGX_DONE;
+        }
+
+        *pos = p + 1;
+        return NGX_OK;
+
+    case '{':
+    case '[':
+        return ngx_zapier_json_skip_open(json, pos, last, state, depth);
+    }
+
+    p = ngx_zapier_json_scalar(p, last);
+
+    if (p == NULL) {
+        return NGX_DONE;
+    }
+
+    *pos = p;
+    *state = json->stack[*depth];
+
+    return NGX_OK;
+}
+
+
+static ngx_inline ngx_int_t
+ngx_zapier_json_skip_open(ngx_zapier_json_t *json, u_char **pos,
+    u_char *last, ngx_uint_t *state, ngx_uint_t *depth)
+{
+    u_char      *p;
+    ngx_uint_t   object;
+
+    if (*depth == NGX_ZAPIER_JSON_DEPTH) {
+        return NGX_DONE;
+    }
+
+    object = (**pos == '{');
+
+    (*depth)++;
+    json->stack[*depth] = object ? sw_next_member : sw_next_element;
+    *state = object ? sw_first_key : sw_first_element;
+
+    p = ngx_zapier_json_space(*pos + 1, last);
+    *pos = p;
+
+    if (p == last) {
+        return NGX_DONE;
+    }
+
+    if (*p == (object ? '}' : ']')) {
+        *state = json->stack[*depth];
+        return NGX_OK;
+    }
+
+    *state = object ? sw_key : sw_value;
+
+    return NGX_AGAIN;
+}
+
+
+static ngx_inline ngx_int_t
+ngx_zapier_json_skip_next(ngx_zapier_json_t *json, u_char **pos,
+    u_char *last, ngx_uint_t *state, ngx_uint_t *depth)
+{
+    u_char  *p;
+
+    for ( ;; ) {
+        p = ngx_zapier_json_space(*pos, last);
+        *pos = p;
+
+        if (p == last) {
+            return NGX_DONE;
+        }
+
+        if (*p == ',') {
+            *pos = p + 1;
+            *state = (*state == sw_next_member) ? sw_key : sw_value;
+
+            return NGX_OK;
+        }
+
+        if (*p != ((*state == sw_next_member) ? '}' : ']')) {
+            return NGX_DONE;
+        }
+
+        *pos = p + 1;
+        (*depth)--;
+        *state = json->stack[*depth];
+
+        if (*depth <= json->level) {
+            return NGX_DONE;
+        }
+    }
+}
+
+
 /* the end of a literal or a plain number, NULL if it takes a closer look */
 
-static u_char *
+static ngx_inline u_char *
 ngx_zapier_json_scalar(u_char *p, u_char *last)
 {
     /* the longest that is looked at here, and the byte after it */

@@ -14,15 +14,9 @@ static ngx_int_t ngx_http_zapier_tenant_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_zapier_authorization_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
-static ngx_int_t ngx_http_zapier_token_status_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data);
-static ngx_int_t ngx_http_zapier_limit_status_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data);
-static ngx_int_t ngx_http_zapier_limit_scope_variable(ngx_http_request_t *r,
+static ngx_int_t ngx_http_zapier_text_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_zapier_limit_number_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data);
-static ngx_int_t ngx_http_zapier_error_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_zapier_redis_time_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
@@ -31,10 +25,16 @@ static ngx_int_t ngx_http_zapier_decision_variable(ngx_http_request_t *r,
 
 static ngx_str_t *ngx_http_zapier_token_status(ngx_http_zapier_ctx_t *ctx);
 static ngx_str_t *ngx_http_zapier_limit_status(ngx_http_zapier_ctx_t *ctx);
+static ngx_str_t *ngx_http_zapier_limit_scope(ngx_http_zapier_ctx_t *ctx);
+static ngx_str_t *ngx_http_zapier_error_code(ngx_http_zapier_ctx_t *ctx);
 static ngx_int_t ngx_http_zapier_variable_set(ngx_http_variable_value_t *v,
     ngx_str_t *value);
 static u_char *ngx_http_zapier_decision_member(u_char *p, const char *name,
     ngx_str_t *value);
+
+
+/* variable handlers that only pick a text are told which one by data */
+typedef ngx_str_t *(*ngx_http_zapier_text_pt)(ngx_http_zapier_ctx_t *ctx);
 
 
 static ngx_http_variable_t  ngx_http_zapier_vars[] = {
@@ -47,13 +47,16 @@ static ngx_http_variable_t  ngx_http_zapier_vars[] = {
       0 },
 
     { ngx_string("zapier_token_status"), NULL,
-      ngx_http_zapier_token_status_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+      ngx_http_zapier_text_variable,
+      (uintptr_t) ngx_http_zapier_token_status, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("zapier_limit_status"), NULL,
-      ngx_http_zapier_limit_status_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+      ngx_http_zapier_text_variable,
+      (uintptr_t) ngx_http_zapier_limit_status, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("zapier_limit_scope"), NULL,
-      ngx_http_zapier_limit_scope_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+      ngx_http_zapier_text_variable,
+      (uintptr_t) ngx_http_zapier_limit_scope, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("zapier_limit_remaining"), NULL,
       ngx_http_zapier_limit_number_variable,
@@ -66,7 +69,8 @@ static ngx_http_variable_t  ngx_http_zapier_vars[] = {
       NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("zapier_error"), NULL,
-      ngx_http_zapier_error_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+      ngx_http_zapier_text_variable,
+      (uintptr_t) ngx_http_zapier_error_code, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("zapier_redis_time"), NULL,
       ngx_http_zapier_redis_time_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
@@ -167,46 +171,16 @@ ngx_http_zapier_authorization_variable(ngx_http_request_t *r,
 
 
 static ngx_int_t
-ngx_http_zapier_token_status_variable(ngx_http_request_t *r,
+ngx_http_zapier_text_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
-    ngx_http_zapier_ctx_t  *ctx;
+    ngx_http_zapier_ctx_t    *ctx;
+    ngx_http_zapier_text_pt   text;
 
     ctx = ngx_http_zapier_get_ctx(r);
+    text = (ngx_http_zapier_text_pt) data;
 
-    return ngx_http_zapier_variable_set(v, ctx
-                                        ? ngx_http_zapier_token_status(ctx)
-                                        : NULL);
-}
-
-
-static ngx_int_t
-ngx_http_zapier_limit_status_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
-{
-    ngx_http_zapier_ctx_t  *ctx;
-
-    ctx = ngx_http_zapier_get_ctx(r);
-
-    return ngx_http_zapier_variable_set(v, ctx
-                                        ? ngx_http_zapier_limit_status(ctx)
-                                        : NULL);
-}
-
-
-static ngx_int_t
-ngx_http_zapier_limit_scope_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
-{
-    ngx_http_zapier_ctx_t  *ctx;
-
-    ctx = ngx_http_zapier_get_ctx(r);
-
-    if (ctx == NULL || ctx->claim.view.zone == NULL) {
-        return ngx_http_zapier_variable_set(v, NULL);
-    }
-
-    return ngx_http_zapier_variable_set(v, &ctx->claim.view.zone->name);
+    return ngx_http_zapier_variable_set(v, ctx ? text(ctx) : NULL);
 }
 
 
@@ -238,18 +212,6 @@ ngx_http_zapier_limit_number_variable(ngx_http_request_t *r,
     value.len = ngx_sprintf(p, "%L", number) - p;
 
     return ngx_http_zapier_variable_set(v, &value);
-}
-
-
-static ngx_int_t
-ngx_http_zapier_error_variable(ngx_http_request_t *r,
-    ngx_http_variable_value_t *v, uintptr_t data)
-{
-    ngx_http_zapier_ctx_t  *ctx;
-
-    ctx = ngx_http_zapier_get_ctx(r);
-
-    return ngx_http_zapier_variable_set(v, ctx ? &ctx->error : NULL);
 }
 
 
@@ -382,6 +344,20 @@ ngx_http_zapier_limit_status(ngx_http_zapier_ctx_t *ctx)
 
     return (ctx->claim.verdict == NGX_ZAPIER_LIMIT_PASSED) ? &passed
                                                            : &rejected;
+}
+
+
+static ngx_str_t *
+ngx_http_zapier_limit_scope(ngx_http_zapier_ctx_t *ctx)
+{
+    return ctx->claim.view.zone ? &ctx->claim.view.zone->name : NULL;
+}
+
+
+static ngx_str_t *
+ngx_http_zapier_error_code(ngx_http_zapier_ctx_t *ctx)
+{
+    return &ctx->error;
 }
 
 

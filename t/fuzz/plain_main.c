@@ -80,6 +80,10 @@ main(int argc, char **argv)
         free(copy);
     }
 
+    while (n) {
+        free(files[--n]);
+    }
+
     printf("%lu runs\n", runs);
 
     return 0;
