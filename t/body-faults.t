@@ -185,7 +185,7 @@ null
 
 === TEST 9: many unknown fields do not hide what is worse
 --- faults eval
-[['{' . join(',', map { sprintf '"k%02d":0', $_ } 0 .. 19)
+[['{' . CORE::join(',', map { sprintf '"k%02d":0', $_ } 0 .. 19)
   . ',"action":0}',
   (map { sprintf 'unknown_field /k%02d %d', $_, 1 + 8 * $_ } 0 .. 13),
   'invalid_type /action 170',

@@ -96,8 +96,8 @@ Content-Type: application/json"]
 --- error_code eval
 [200, 200, 429, 429]
 --- raw_response_headers_like eval
-my $now = time;
-[map { "X-RateLimit-Reset: " . substr($now, 0, 7) } 1 .. 4]
+my $soon = join '|', time .. time + 150;
+[("X-RateLimit-Reset: (?:$soon)\r") x 4]
 
 
 
