@@ -64,7 +64,7 @@ test: module asan lint                  ## everything that proves something
 	$(MAKE) -C t/unit test
 	$(MAKE) -C t/fuzz smoke
 	t/lib/run-tests
-	TEST_NGINX_BINARY=$(CURDIR)/build/asan/objs/nginx t/lib/run-tests
+	TEST_NGINX_BINARY=$(CURDIR)/t/lib/nginx-asan t/lib/run-tests
 
 run: module                             ## sandbox, Redis and nginx to play
 	./quickstart

@@ -40,7 +40,7 @@ Content-Type: application/vnd.api+json; charset=utf-8
 --- error_code: 200
 --- sandbox_headers
 Content-Type: application/json
-Content-Length: 65
+Content-Length: 62
 
 
 
@@ -116,7 +116,7 @@ Content-Type: application/x-www-form-urlencoded
     }
 --- request eval
 [map { "POST /v2/action-runs\n{\"action\":\"core:a\",\"inputs\":{\"a\":\""
-       . 'x' x ($_ - 38) . "\"}}" } 1024, 1025, 9999]
+       . 'x' x ($_ - 37) . "\"}}" } 1024, 1025, 9999]
 --- more_headers
 X-Tenant: acme
 --- error_code eval
@@ -141,7 +141,7 @@ my $head = "POST /v2/action-runs HTTP/1.1\r\nHost: localhost\r\n"
          . "X-Tenant: acme\r\nTransfer-Encoding: chunked\r\n";
 
 [map { my $body = '{"action":"core:a","inputs":{"a":"'
-                  . 'x' x ($_ - 38) . '"}}';
+                  . 'x' x ($_ - 37) . '"}}';
        $head . "Connection: close\r\n\r\n" . sprintf("%x\r\n", length $body)
        . "$body\r\n0\r\n\r\n" } 1025]
 --- error_code: 413
@@ -170,8 +170,6 @@ X-Tenant: acme
 
 === TEST 10: the default is 1m
 --- config
-    client_max_body_size  2m;
-
     location = /v2/action-runs {
         zapier_tenant  $http_x_tenant;
         zapier_body    action_run;
@@ -180,7 +178,7 @@ X-Tenant: acme
     }
 --- request eval
 [map { "POST /v2/action-runs\n{\"action\":\"core:a\",\"inputs\":{\"a\":\""
-       . 'x' x ($_ - 38) . "\"}}" } 1048576, 1048577]
+       . 'x' x ($_ - 37) . "\"}}" } 1048576, 1048577]
 --- more_headers
 X-Tenant: acme
 --- error_code eval
@@ -191,9 +189,9 @@ X-Tenant: acme
 
 === TEST 11: client_max_body_size has the first word
 --- config
-    client_max_body_size  10;
-
     location = /v2/action-runs {
+        client_max_body_size  10;
+
         zapier_tenant  $http_x_tenant;
         zapier_body    action_run;
         include        $params;

@@ -96,7 +96,7 @@ Content-Type: application/json"]
 --- error_code eval
 [200, 200, 429, 429]
 --- raw_response_headers_like eval
-my $soon = join '|', time .. time + 150;
+my $soon = CORE::join '|', time .. time + 150;
 [("X-RateLimit-Reset: (?:$soon)\r") x 4]
 
 

@@ -155,9 +155,14 @@ ngx_http_zapier_error_headers(ngx_http_request_t *r,
     }
 
     value.data = p;
-    value.len = ngx_sprintf(p, "ngx_zapier; error=%s; details=\"%V\"",
-                            type, &fault->code)
-                - p;
+
+    p = ngx_http_zapier_put(p, "ngx_zapier; error=");
+    p = ngx_cpymem(p, type, ngx_strlen(type));
+    p = ngx_http_zapier_put(p, "; details=\"");
+    p = ngx_cpymem(p, fault->code.data, fault->code.len);
+    *p++ = '"';
+
+    value.len = p - value.data;
 
     if (ngx_http_zapier_add_header(r, "Proxy-Status", &value) != NGX_OK) {
         return NGX_ERROR;
@@ -178,15 +183,7 @@ ngx_http_zapier_error_headers(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    p = ngx_pnalloc(r->pool, NGX_TIME_T_LEN);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    value.data = p;
-    value.len = ngx_sprintf(p, "%T", fault->retry_after) - p;
-
-    return ngx_http_zapier_add_header(r, "Retry-After", &value);
+    return ngx_http_zapier_add_number(r, "Retry-After", fault->retry_after);
 }
 
 
@@ -212,7 +209,7 @@ ngx_http_zapier_error_body(ngx_http_request_t *r, ngx_uint_t status,
         return NULL;
     }
 
-    b->last = ngx_cpymem(b->last, "{\"errors\":[", sizeof("{\"errors\":[") - 1);
+    b->last = ngx_http_zapier_put(b->last, "{\"errors\":[");
 
     for (i = 0; i < n; i++) {
 
@@ -223,7 +220,7 @@ ngx_http_zapier_error_body(ngx_http_request_t *r, ngx_uint_t status,
         b->last = ngx_http_zapier_error_entry(b->last, status, &faults[i]);
     }
 
-    b->last = ngx_cpymem(b->last, "]}\n", sizeof("]}\n") - 1);
+    b->last = ngx_http_zapier_put(b->last, "]}\n");
     b->last_buf = 1;
     b->last_in_chain = 1;
 
@@ -231,45 +228,74 @@ ngx_http_zapier_error_body(ngx_http_request_t *r, ngx_uint_t status,
 }
 
 
+/* A closed gate answers thousands a second: no format is interpreted. */
+
 static u_char *
 ngx_http_zapier_error_entry(u_char *p, ngx_uint_t status,
     ngx_http_zapier_fault_t *fault)
 {
-    p = ngx_sprintf(p, "{\"status\":%ui,\"code\":\"%V\",\"title\":\"",
-                    status, &fault->code);
-
+    p = ngx_http_zapier_put(p, "{\"status\":");
+    p = ngx_http_zapier_put_number(p, status);
+    p = ngx_http_zapier_put(p, ",\"code\":\"");
+    p = ngx_cpymem(p, fault->code.data, fault->code.len);
+    p = ngx_http_zapier_put(p, "\",\"title\":\"");
     p = ngx_http_zapier_error_title(p, &fault->code);
-
-    p = ngx_sprintf(p, "\",\"detail\":\"%V\",\"source\":", &fault->detail);
+    p = ngx_http_zapier_put(p, "\",\"detail\":\"");
+    p = ngx_cpymem(p, fault->detail.data, fault->detail.len);
+    p = ngx_http_zapier_put(p, "\",\"source\":");
 
     if (fault->pointer.data != NULL) {
-        p = ngx_cpymem(p, "{\"pointer\":", sizeof("{\"pointer\":") - 1);
+        p = ngx_http_zapier_put(p, "{\"pointer\":");
         p = (u_char *) ngx_zapier_json_quote(p, fault->pointer.data,
                                              fault->pointer.len);
         *p++ = '}';
 
     } else {
-        p = ngx_cpymem(p, "null", sizeof("null") - 1);
+        p = ngx_http_zapier_put(p, "null");
     }
 
-    p = ngx_cpymem(p, ",\"meta\":{\"source\":\"GATEWAY\"",
-                   sizeof(",\"meta\":{\"source\":\"GATEWAY\"") - 1);
+    p = ngx_http_zapier_put(p, ",\"meta\":{\"source\":\"GATEWAY\"");
 
     if (fault->offset >= 0) {
-        p = ngx_sprintf(p, ",\"offset\":%O", fault->offset);
+        p = ngx_http_zapier_put(p, ",\"offset\":");
+        p = ngx_http_zapier_put_number(p, fault->offset);
     }
 
     if (fault->scope.len != 0) {
-        p = ngx_cpymem(p, ",\"scope\":", sizeof(",\"scope\":") - 1);
+        p = ngx_http_zapier_put(p, ",\"scope\":");
         p = (u_char *) ngx_zapier_json_quote(p, fault->scope.data,
                                              fault->scope.len);
     }
 
     if (fault->retry_after != 0) {
-        p = ngx_sprintf(p, ",\"retry_after\":%T", fault->retry_after);
+        p = ngx_http_zapier_put(p, ",\"retry_after\":");
+        p = ngx_http_zapier_put_number(p, fault->retry_after);
     }
 
-    return ngx_cpymem(p, "}}", sizeof("}}") - 1);
+    return ngx_http_zapier_put(p, "}}");
+}
+
+
+u_char *
+ngx_http_zapier_put_number(u_char *p, int64_t n)
+{
+    u_char     *t;
+    u_char      text[NGX_INT64_LEN];
+    uint64_t    u;
+
+    u = (n < 0) ? 0 - (uint64_t) n : (uint64_t) n;
+    t = text + NGX_INT64_LEN;
+
+    do {
+        *--t = (u_char) ('0' + u % 10);
+        u /= 10;
+    } while (u != 0);
+
+    if (n < 0) {
+        *--t = '-';
+    }
+
+    return ngx_cpymem(p, t, text + NGX_INT64_LEN - t);
 }
 
 
@@ -318,4 +344,23 @@ ngx_http_zapier_add_header(ngx_http_request_t *r, const char *name,
 #endif
 
     return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_zapier_add_number(ngx_http_request_t *r, const char *name,
+    int64_t number)
+{
+    u_char     *p;
+    ngx_str_t   value;
+
+    p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    value.data = p;
+    value.len = ngx_http_zapier_put_number(p, number) - p;
+
+    return ngx_http_zapier_add_header(r, name, &value);
 }

@@ -15,8 +15,6 @@ static ngx_int_t ngx_http_zapier_limit_units(ngx_http_request_t *r,
     ngx_http_zapier_zone_t *zone, uint32_t *units);
 static void ngx_http_zapier_limit_hide(ngx_http_request_t *r,
     ngx_uint_t limits, ngx_uint_t retry_after);
-static ngx_int_t ngx_http_zapier_limit_header(ngx_http_request_t *r,
-    const char *name, int64_t value);
 
 
 ngx_int_t
@@ -260,26 +258,25 @@ ngx_http_zapier_limit_headers(ngx_http_request_t *r,
 
     if (limits
         && view->limit >= 0
-        && ngx_http_zapier_limit_header(r, "X-RateLimit-Limit", view->limit)
+        && ngx_http_zapier_add_number(r, "X-RateLimit-Limit", view->limit)
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
     if (limits
-        && (ngx_http_zapier_limit_header(r, "X-RateLimit-Remaining",
-                                         view->remaining)
+        && (ngx_http_zapier_add_number(r, "X-RateLimit-Remaining",
+                                       view->remaining)
                != NGX_OK
-            || ngx_http_zapier_limit_header(r, "X-RateLimit-Reset",
-                                            view->reset)
+            || ngx_http_zapier_add_number(r, "X-RateLimit-Reset", view->reset)
                != NGX_OK))
     {
         return NGX_ERROR;
     }
 
     if (retry_after) {
-        return ngx_http_zapier_limit_header(r, "Retry-After",
-                                            view->retry_after);
+        return ngx_http_zapier_add_number(r, "Retry-After",
+                                          view->retry_after);
     }
 
     return NGX_OK;
@@ -315,23 +312,4 @@ ngx_http_zapier_limit_hide(ngx_http_request_t *r, ngx_uint_t limits,
             h->hash = 0;
         }
     }
-}
-
-
-static ngx_int_t
-ngx_http_zapier_limit_header(ngx_http_request_t *r, const char *name,
-    int64_t number)
-{
-    u_char     *p;
-    ngx_str_t   value;
-
-    p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    value.data = p;
-    value.len = ngx_sprintf(p, "%L", number) - p;
-
-    return ngx_http_zapier_add_header(r, name, &value);
 }

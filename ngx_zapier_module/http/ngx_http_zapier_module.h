@@ -254,6 +254,17 @@ ngx_int_t ngx_http_zapier_add_header(ngx_http_request_t *r, const char *name,
     ngx_str_t *value);
 
 
+/* The same with a number for a value. */
+ngx_int_t ngx_http_zapier_add_number(ngx_http_request_t *r, const char *name,
+    int64_t number);
+
+/* Writes a decimal number, at most NGX_INT64_LEN bytes; returns the end. */
+u_char *ngx_http_zapier_put_number(u_char *p, int64_t n);
+
+#define ngx_http_zapier_put(p, literal)                                      \
+    ngx_cpymem(p, literal, sizeof(literal) - 1)
+
+
 /* ngx_http_zapier_variable.c */
 
 ngx_int_t ngx_http_zapier_add_variables(ngx_conf_t *cf);

@@ -55,13 +55,13 @@ ngx_http_zapier_set_body_headers(ngx_http_request_t *r, off_t length)
         return NGX_ERROR;
     }
 
-    p = ngx_pnalloc(r->pool, NGX_OFF_T_LEN);
+    p = ngx_pnalloc(r->pool, NGX_INT64_LEN);
     if (p == NULL) {
         return NGX_ERROR;
     }
 
     value.data = p;
-    value.len = ngx_sprintf(p, "%O", length) - p;
+    value.len = ngx_http_zapier_put_number(p, length) - p;
 
     r->headers_in.content_length_n = length;
     r->headers_in.chunked = 0;
