@@ -336,8 +336,20 @@ ngx_http_zapier_body_wrap(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
         rb->bufs = cl;
     }
 
-    for (ll = &rb->bufs; *ll; ll = &(*ll)->next) {
+    /*
+     * A chunked body ends in an empty buffer, which is not welcome in the
+     * middle of a chain.
+     */
+
+    for (ll = &rb->bufs; *ll; /* void */) {
+
+        if (ngx_buf_size((*ll)->buf) == 0) {
+            *ll = (*ll)->next;
+            continue;
+        }
+
         (*ll)->buf->last_buf = 0;
+        ll = &(*ll)->next;
     }
 
     if (after->len != 0) {

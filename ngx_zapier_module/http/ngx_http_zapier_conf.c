@@ -14,6 +14,10 @@
 #define NGX_HTTP_ZAPIER_BODY_MAX   (1024 * 1024)
 
 
+static char *ngx_http_zapier_useless(ngx_conf_t *cf,
+    ngx_http_zapier_mention_t *mention, const char *need);
+static void ngx_http_zapier_stand(ngx_conf_t *cf, ngx_conf_file_t *file,
+    ngx_http_zapier_mention_t *mention);
 static ngx_int_t ngx_http_zapier_default_limit(ngx_conf_t *cf,
     ngx_http_zapier_main_conf_t *zmcf);
 static ngx_int_t ngx_http_zapier_check_zones(ngx_conf_t *cf,
@@ -38,7 +42,7 @@ ngx_http_zapier_create_main_conf(ngx_conf_t *cf)
      *
      *     zmcf->zone_name = { 0, NULL };
      *     zmcf->redis.url = { 0, NULL };
-     *     zmcf->used = 0;
+     *     zmcf->used = { { 0, NULL }, ... };
      *     zmcf->tokens = NULL;
      */
 
@@ -110,13 +114,10 @@ ngx_http_zapier_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_http_zapier_loc_conf_t *prev = parent;
     ngx_http_zapier_loc_conf_t *conf = child;
 
-    ngx_uint_t                    own_action, own_authentication;
+    ngx_http_core_loc_conf_t     *clcf;
     ngx_http_zapier_main_conf_t  *zmcf;
 
     zmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_zapier_module);
-
-    own_action = (conf->action != NGX_CONF_UNSET_PTR);
-    own_authentication = (conf->authentication != NGX_CONF_UNSET_PTR);
 
     ngx_conf_merge_ptr_value(conf->tenant, prev->tenant, NULL);
     ngx_conf_merge_uint_value(conf->body, prev->body,
@@ -129,23 +130,66 @@ ngx_http_zapier_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_str_value(conf->scope, prev->scope, "");
     ngx_conf_merge_ptr_value(conf->limits, prev->limits, zmcf->tenant_zone);
 
-    if (own_action && conf->body != NGX_HTTP_ZAPIER_BODY_ACTION_RUN) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"zapier_action\" \"%V\" has no effect, it needs "
-                           "\"zapier_body action_run\" in the same location",
-                           &conf->action->value);
-        return NGX_CONF_ERROR;
+    if (conf->needs_body.name.data != NULL
+        && conf->body != NGX_HTTP_ZAPIER_BODY_ACTION_RUN)
+    {
+        return ngx_http_zapier_useless(cf, &conf->needs_body,
+                                       "zapier_body action_run");
     }
 
-    if (own_authentication && conf->body != NGX_HTTP_ZAPIER_BODY_ACTION_RUN) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"zapier_authentication\" \"%V\" has no effect, "
-                           "it needs \"zapier_body action_run\" in the same "
-                           "location", &conf->authentication->value);
-        return NGX_CONF_ERROR;
+    /* what stands above other locations may be meant for those */
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (conf->needs_tenant.name.data != NULL
+        && conf->tenant == NULL
+        && clcf->name.len != 0
+        && clcf->locations == NULL)
+    {
+        return ngx_http_zapier_useless(cf, &conf->needs_tenant,
+                                       "zapier_tenant");
     }
 
     return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_zapier_useless(ngx_conf_t *cf, ngx_http_zapier_mention_t *mention,
+    const char *need)
+{
+    ngx_conf_file_t  file;
+
+    ngx_http_zapier_stand(cf, &file, mention);
+
+    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                       "\"%V\" \"%V\" has no effect, it needs \"%s\" in "
+                       "the same location",
+                       &mention->name, &mention->value, need);
+
+    return NGX_CONF_ERROR;
+}
+
+
+/*
+ * Errors name the place of the directive, not the end of the block that is
+ * merged; file lives as long as cf stands there.
+ */
+
+static void
+ngx_http_zapier_stand(ngx_conf_t *cf, ngx_conf_file_t *file,
+    ngx_http_zapier_mention_t *mention)
+{
+    if (mention->name.data == NULL) {
+        return;
+    }
+
+    *file = *cf->conf_file;
+
+    file->file.name.data = mention->file;
+    file->line = mention->line;
+
+    cf->conf_file = file;
 }
 
 

@@ -44,6 +44,10 @@ ngx_http_zapier_error(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
                   "zapier: refused with %ui \"%V\", tenant \"%V\"",
                   status, &faults[0].code, &ctx->tenant);
 
+    /* who waits for "100 Continue" shall not send a body for nothing */
+
+    r->expect_tested = 1;
+
     rc = ngx_http_discard_request_body(r);
 
     if (rc != NGX_OK) {

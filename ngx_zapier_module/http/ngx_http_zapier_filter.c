@@ -37,7 +37,7 @@ ngx_http_zapier_header_filter(ngx_http_request_t *r)
 
     ctx = ngx_http_zapier_get_ctx(r);
 
-    if (ctx == NULL || !ctx->limited) {
+    if (ctx == NULL || ctx->claim.nscopes == 0) {
         return ngx_http_next_header_filter(r);
     }
 

@@ -69,6 +69,9 @@ ngx_http_zapier_handler(ngx_http_request_t *r)
             ctx->token.authorization.len = 0;
 
             if (zlcf->tenant != NULL) {
+                ctx->limited = 0;
+                ctx->claim.nscopes = 0;
+
                 ngx_http_set_ctx(r, ctx, ngx_http_zapier_module);
             }
         }
@@ -364,6 +367,7 @@ ngx_http_zapier_check_limit(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
         ctx->claimed = 1;
         ctx->observed = 0;
         ctx->states = r->upstream_states ? r->upstream_states->nelts : 0;
+        ctx->upstream = r->upstream;
     }
 
     ctx->state = NGX_HTTP_ZAPIER_PASSED;

@@ -115,7 +115,9 @@ ngx_http_zapier_limit_observe(ngx_http_request_t *r,
 
     u = r->upstream;
 
-    if (!ctx->claimed || ctx->observed || u == NULL
+    /* a location that was redirected from may have left its upstream */
+
+    if (!ctx->claimed || ctx->observed || u == NULL || u == ctx->upstream
         || u->headers_in.status_n == 0)
     {
         return;

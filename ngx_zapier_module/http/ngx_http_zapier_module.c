@@ -105,14 +105,14 @@ static ngx_command_t  ngx_http_zapier_commands[] = {
 
     { ngx_string("zapier_action"),
       NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_http_set_complex_value_slot,
+      ngx_http_zapier_default,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_zapier_loc_conf_t, action),
       NULL },
 
     { ngx_string("zapier_authentication"),
       NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
-      ngx_http_set_complex_value_slot,
+      ngx_http_zapier_default,
       NGX_HTTP_LOC_CONF_OFFSET,
       offsetof(ngx_http_zapier_loc_conf_t, authentication),
       NULL },
@@ -180,7 +180,7 @@ ngx_http_zapier_postconfiguration(ngx_conf_t *cf)
 
     zmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_zapier_module);
 
-    if (!zmcf->used) {
+    if (zmcf->used.name.data == NULL) {
         return NGX_OK;
     }
 

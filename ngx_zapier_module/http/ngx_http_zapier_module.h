@@ -22,6 +22,15 @@
 #define NGX_HTTP_ZAPIER_BODY_ACTION_RUN  1
 
 
+/* where a directive stands, for what only the whole configuration tells */
+typedef struct {
+    ngx_str_t                  name;       /* data NULL: nowhere */
+    ngx_str_t                  value;
+    u_char                    *file;
+    ngx_uint_t                 line;
+} ngx_http_zapier_mention_t;
+
+
 /* zapier_limit_zone */
 typedef struct {
     ngx_zapier_limit_zone_t    zone;
@@ -41,7 +50,9 @@ typedef struct {
     ngx_msec_t                 token_missing_cache;
     ngx_array_t                zones;      /* ngx_http_zapier_zone_t * */
     ngx_array_t               *tenant_zone; /* the default zapier_limit */
-    ngx_uint_t                 used;       /* zapier_tenant is somewhere */
+    ngx_http_zapier_mention_t  zone;
+    ngx_http_zapier_mention_t  store;      /* zapier_redis */
+    ngx_http_zapier_mention_t  used;       /* the first zapier_tenant */
     ngx_zapier_tokens_t       *tokens;
     ngx_zapier_limits_t        limits;
 } ngx_http_zapier_main_conf_t;
@@ -56,6 +67,10 @@ typedef struct {
     ngx_str_t                  scope;
     ngx_array_t               *limits;     /* ngx_http_zapier_zone_t *,
                                               empty: zapier_limit off */
+
+    /* the first directive here that does nothing without ... */
+    ngx_http_zapier_mention_t  needs_tenant;
+    ngx_http_zapier_mention_t  needs_body;
 } ngx_http_zapier_loc_conf_t;
 
 
@@ -95,13 +110,14 @@ typedef struct {
     ngx_zapier_ratelimit_t     ratelimit;  /* of the answer, if observed */
     ngx_uint_t                 states;     /* r->upstream_states before the
                                               claim */
+    ngx_http_upstream_t       *upstream;   /* r->upstream before it */
 
     unsigned                   reading:1;  /* inside the body reader */
     unsigned                   body_too_large:1;
     unsigned                   body_done:1;
     unsigned                   claimed:1;  /* the claim is not settled */
     unsigned                   observed:1; /* the final answer was seen */
-    unsigned                   limited:1;  /* claim.view is worth showing */
+    unsigned                   limited:1;  /* the quota was asked */
     unsigned                   logged:1;   /* no token is given out */
 } ngx_http_zapier_ctx_t;
 
@@ -138,6 +154,7 @@ char *ngx_http_zapier_token_time(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_zapier_tenant(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_zapier_body(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_zapier_default(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_zapier_scope(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_zapier_limit_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);

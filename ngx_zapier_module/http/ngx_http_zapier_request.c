@@ -109,15 +109,11 @@ ngx_http_zapier_strip_client_id(ngx_http_request_t *r)
 {
     u_char  *p;
 
-    if (r->args.len == 0) {
-        return NGX_OK;
-    }
-
     if (ngx_http_zapier_strip_query(r->pool, &r->args, 0) != NGX_OK) {
         return NGX_ERROR;
     }
 
-    /* proxy_pass without a URI part sends this one, as it came */
+    /* proxy_pass sends this one if it has no URI part, or $request_uri */
 
     p = ngx_strlchr(r->unparsed_uri.data,
                     r->unparsed_uri.data + r->unparsed_uri.len, '?');

@@ -1,0 +1,139 @@
+# Faults that the HTTP layer once had, by what a caller or an operator saw.
+
+use strict;
+use warnings;
+
+use lib 't/lib';
+
+use Test::More;
+use ZapierNode;
+
+
+my $redis   = redis();
+my $sandbox = sandbox();
+my $run     = '{"action":"core:a","inputs":{"a":1}}';
+
+token($redis, 'acme');
+
+my $node = node(redis => $redis, sandbox => $sandbox, http => <<'HTTP',
+    zapier_limit_zone first  key=first;
+    zapier_limit_zone second key=second;
+    zapier_limit_zone counted key=$zapier_tenant limit=100 window=60s;
+HTTP
+    server => <<'SERVER');
+        zapier_tenant  $http_x_tenant;
+        zapier_body    action_run max=100;
+        include        $params;
+
+        location / {
+            proxy_pass     http://sandbox;
+        }
+
+        location = /default-size {
+            zapier_body    action_run;
+            proxy_pass     http://sandbox/v2/action-runs;
+        }
+
+        location /counted {
+            zapier_body    off;
+            zapier_limit   counted;
+            zapier_scope   action:run;
+            proxy_pass     http://sandbox/v2/actions;
+        }
+
+        location = /first {
+            zapier_limit            first;
+            proxy_intercept_errors  on;
+            error_page              429 =200 /second;
+            proxy_pass              http://sandbox/v2/actions;
+        }
+
+        location = /second {
+            zapier_limit   second;
+            stub_status;
+        }
+
+        location /rewritten {
+            proxy_ssl_verify  off;
+            rewrite        ^ /v2/actions? break;
+            proxy_pass     http://sandbox$request_uri;
+        }
+SERVER
+
+
+sub get {
+    my ($target, %headers) = @_;
+
+    return client($node)->request(GET => $target,
+                                  {'X-Tenant' => 'acme', %headers});
+}
+
+
+# A caller that waits for "100 Continue" is not asked for a body that
+# nobody will read.
+
+{
+    my $http = client($node);
+
+    $http->send("POST /v2/action-runs HTTP/1.1\r\nHost: localhost\r\n"
+                . "X-Tenant: acme\r\nContent-Type: text/plain\r\n"
+                . "Content-Length: 20\r\nExpect: 100-continue\r\n\r\n");
+    $http->fill while $http->{buffer} !~ /\r\n\r\n/;
+
+    like $http->{buffer}, qr/^HTTP\S+ 415 /, 'refused, not asked to go on';
+}
+
+
+# max= is not taken over from a zapier_body that is replaced.
+
+{
+    my $body = '{"action":"core:a","inputs":{"a":"' . 'x' x 100 . '"}}';
+    my %to   = ('X-Tenant' => 'acme');
+
+    is client($node)->request(POST => '/v2/action-runs', \%to, $body)->{status},
+        413, 'the size of the server';
+    is client($node)->request(POST => '/default-size', \%to, $body)->{status},
+        200, 'a location with its own zapier_body';
+}
+
+
+# Each answer of a limited location tells the limit.
+
+{
+    my $r = get('/counted', 'X-Tenant' => 'nobody');
+
+    is $r->{status}, 401, 'no token';
+    is $r->{headers}{'x-ratelimit-limit'}, 100, 'the limit is told';
+    is $r->{headers}{'x-ratelimit-remaining'}, 100, 'nothing is charged';
+
+    $r = get('/counted', 'X-Tenant' => '');
+
+    is $r->{status}, 401, 'no tenant';
+    is $r->{headers}{'x-ratelimit-limit'}, undef, 'nor a scope to tell of';
+}
+
+
+# An answer concerns only the zones of the location that asked for it.
+
+{
+    my $r = get('/first', 'X-Sandbox' => '{"status":429,"headers":'
+                                         . '{"Retry-After":"30"}}');
+
+    is $r->{status}, 200, 'a 429 is replaced by another location';
+    is get('/second')->{status}, 200, 'the gate there is open';
+    is get('/first')->{status}, 429, 'the one here is closed';
+}
+
+
+# client_id goes no further, even if a rewrite has dropped the arguments.
+
+{
+    $sandbox->forget;
+
+    is get('/rewritten?client_id=mine&a=1')->{status}, 404, 'rewritten';
+    is(($sandbox->requests)[-1]{target}, '/rewritten?a=1', 'without client_id');
+}
+
+is_deeply [$node->complaints], [], 'nothing to complain about';
+
+done_testing;
