@@ -149,9 +149,9 @@ X-Sandbox: {"echo":"request"}
 
 === TEST 12: but only that one
 --- request
-GET /v2/actions?client_ids=1&xclient_id=2&a=client_id=3&Client_id=4&client_id[]=5&q=%63
+GET /v2/actions?client_ids=1&xclient_id=2&a=client_id=3&Client_id=4&client_id%5B%5D=5&q=%63
 --- sandbox_request
-GET /v2/actions?client_ids=1&xclient_id=2&a=client_id=3&Client_id=4&client_id[]=5&q=%63
+GET /v2/actions?client_ids=1&xclient_id=2&a=client_id=3&Client_id=4&client_id%5B%5D=5&q=%63
 
 
 
@@ -238,7 +238,7 @@ qr/"Authorization: Bearer (?:one|two)"$/
     }
 --- request
 GET /v2/actions?limit=10&offset=20
---- response_body_like
+--- response_body_like chomp
 "next":"http://localhost/v2/actions\?limit=10&offset=30","prev":"http://localhost/v2/actions\?limit=10&offset=0"
 --- response_body_unlike: api\.zapier\.com
 

@@ -78,9 +78,9 @@ sub get {
     $http->send("POST /v2/action-runs HTTP/1.1\r\nHost: localhost\r\n"
                 . "X-Tenant: acme\r\nContent-Type: text/plain\r\n"
                 . "Content-Length: 20\r\nExpect: 100-continue\r\n\r\n");
-    $http->fill while $http->{buffer} !~ /\r\n\r\n/;
+    sysread $http->{socket}, my $answer, 65536;
 
-    like $http->{buffer}, qr/^HTTP\S+ 415 /, 'refused, not asked to go on';
+    like $answer, qr/^HTTP\S+ 415 /, 'refused, not asked to go on';
 }
 
 
@@ -135,5 +135,86 @@ sub get {
 }
 
 is_deeply [$node->complaints], [], 'nothing to complain about';
+
+
+# An error names the line of the directive, not the end of its block.
+
+my @wrong = (
+    ['',
+     "location / {\nzapier_tenant a;\nzapier_action b;#here\n}",
+     '"zapier_action" "b" has no effect, it needs "zapier_body action_run"'],
+    ['',
+     "location / {\nzapier_tenant a;\nzapier_authentication 7;#here\n}",
+     '"zapier_authentication" "7" has no effect, it needs'],
+    ['zapier_redis http://127.0.0.1;#here',
+     "zapier_tenant a;",
+     'invalid URL "http://127.0.0.1" of "zapier_redis"'],
+    ['zapier_redis unix:/r password_file=/nonexistent/file;#here',
+     "zapier_tenant a;",
+     'nonexistent/file'],
+    ["proxy_cache_path \$dir/cache keys_zone=other:1m;\n"
+     . "zapier_zone other 1m;#here\nzapier_redis unix:/r;",
+     "zapier_tenant a;\n",
+     'other'],
+    ["log_format none '\nzapier_redis is missing';",
+     "location / {\nzapier_tenant a;#here\nreturn 204;\n}",
+     'there is no "zapier_redis"'],
+
+    # what does nothing without zapier_tenant
+    ['',
+     "location / {\nzapier_body action_run;#here\nreturn 204;\n}",
+     '"zapier_body" "action_run" has no effect, it needs "zapier_tenant"'],
+    ['',
+     "location / {\nzapier_scope a;#here\nreturn 204;\n}",
+     '"zapier_scope" "a" has no effect, it needs "zapier_tenant"'],
+    ['zapier_limit_zone z key=k;',
+     "zapier_tenant a;\nlocation / {\nzapier_tenant off;\n"
+     . "zapier_limit z;#here\nreturn 204;\n}",
+     '"zapier_limit" "z" has no effect, it needs "zapier_tenant"'],
+);
+
+for my $case (@wrong) {
+    my ($http, $server, $message) = @$case;
+    my $bad = Zapier::Nginx->new(port => free_port(), redis => $redis,
+                                 server => $server);
+
+    $http =~ s/\$dir/$bad->{dir}/;
+    $bad->{http} = $http;
+
+    my ($ok, $output) = $bad->check;
+    my $line = line_of($bad, '#here');
+
+    ok !$ok, "refused: $message";
+    like $output, qr/\Q$message\E.* in \S+:$line\b/, "line $line";
+}
+
+
+# Above other locations they may be meant for those.
+
+{
+    my $good = Zapier::Nginx->new(port => free_port(), redis => $redis,
+        http   => 'zapier_limit_zone z key=k;',
+        server => 'zapier_body action_run; zapier_limit z;
+                   location / {
+                       zapier_body action_run; zapier_limit z;
+                       location /v2/ { zapier_tenant a; }
+                   }
+                   location /off { zapier_limit off; zapier_body off; }');
+    my ($ok, $output) = $good->check;
+
+    ok $ok, 'not refused above locations with a tenant' or diag $output;
+}
+
+
+sub line_of {
+    my ($some, $mark) = @_;
+
+    open my $file, '<', "$some->{dir}/nginx.conf" or die "nginx.conf: $!";
+    while (<$file>) {
+        return $. if /\Q$mark\E/;
+    }
+
+    return 0;
+}
 
 done_testing;

@@ -11,7 +11,6 @@
 
 
 #define NGX_HTTP_ZAPIER_ZONE_SIZE  (16 * 1024 * 1024)
-#define NGX_HTTP_ZAPIER_BODY_MAX   (1024 * 1024)
 
 
 static char *ngx_http_zapier_useless(ngx_conf_t *cf,
@@ -196,6 +195,7 @@ ngx_http_zapier_stand(ngx_conf_t *cf, ngx_conf_file_t *file,
 ngx_int_t
 ngx_http_zapier_conf_finish(ngx_conf_t *cf)
 {
+    ngx_conf_file_t               file, *saved;
     ngx_zapier_shm_t             *shm;
     ngx_http_zapier_main_conf_t  *zmcf;
 
@@ -207,20 +207,29 @@ ngx_http_zapier_conf_finish(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    if (!zmcf->used) {
+    if (zmcf->used.name.data == NULL) {
         return NGX_OK;
     }
 
+    saved = cf->conf_file;
+
     if (zmcf->redis.url.len == 0) {
-        ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
-                      "\"zapier_tenant\" is used, but there is no "
-                      "\"zapier_redis\" in the http block; add, for example, "
-                      "\"zapier_redis redis://127.0.0.1:6379;\"");
+        ngx_http_zapier_stand(cf, &file, &zmcf->used);
+
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"zapier_tenant\" is used, but there is no "
+                           "\"zapier_redis\" in the http block; add, for "
+                           "example, \"zapier_redis redis://127.0.0.1:6379;\"");
         return NGX_ERROR;
     }
 
+    ngx_http_zapier_stand(cf, &file, &zmcf->zone);
+
     shm = ngx_zapier_shm_add(cf, &zmcf->zone_name, zmcf->zone_size,
                              &ngx_http_zapier_module);
+
+    cf->conf_file = saved;
+
     if (shm == NULL) {
         return NGX_ERROR;
     }
@@ -326,6 +335,7 @@ ngx_http_zapier_check_zones(ngx_conf_t *cf, ngx_http_zapier_main_conf_t *zmcf)
 static ngx_int_t
 ngx_http_zapier_init_redis(ngx_conf_t *cf, ngx_http_zapier_main_conf_t *zmcf)
 {
+    ngx_conf_file_t            file, *saved;
     ngx_zapier_redis_conf_t   *conf;
     ngx_http_core_loc_conf_t  *clcf;
 
@@ -352,7 +362,13 @@ ngx_http_zapier_init_redis(ngx_conf_t *cf, ngx_http_zapier_main_conf_t *zmcf)
                                  ? 30000 : clcf->resolver_timeout;
     }
 
+    saved = cf->conf_file;
+
+    ngx_http_zapier_stand(cf, &file, &zmcf->store);
+
     zmcf->tokens->redis = ngx_zapier_redis_create(cf, conf);
+
+    cf->conf_file = saved;
 
     return (zmcf->tokens->redis == NULL) ? NGX_ERROR : NGX_OK;
 }

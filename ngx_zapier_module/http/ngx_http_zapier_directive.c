@@ -27,6 +27,8 @@ static ngx_int_t ngx_http_zapier_time(ngx_str_t *text, ngx_int_t max,
     uint32_t *ms);
 static char *ngx_http_zapier_complex(ngx_conf_t *cf, ngx_str_t *text,
     ngx_http_complex_value_t **cvp);
+static void ngx_http_zapier_mention(ngx_conf_t *cf,
+    ngx_http_zapier_mention_t *mention);
 static char *ngx_http_zapier_invalid(ngx_conf_t *cf, ngx_str_t *value,
     const char *right);
 
@@ -60,6 +62,8 @@ ngx_http_zapier_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     zmcf->zone_name = value[1];
     zmcf->zone_size = size;
 
+    ngx_http_zapier_mention(cf, &zmcf->zone);
+
     return NGX_CONF_OK;
 }
 
@@ -83,6 +87,8 @@ ngx_http_zapier_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     zmcf->redis.timeout = 200;
     zmcf->redis.connections = 1;
     ngx_str_set(&zmcf->prefix, "zapier:");
+
+    ngx_http_zapier_mention(cf, &zmcf->store);
 
     for (i = 2; i < cf->args->nelts; i++) {
         rv = ngx_http_zapier_redis_option(cf, zmcf, &value[i]);
@@ -224,7 +230,8 @@ ngx_http_zapier_tenant(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     zmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_zapier_module);
-    zmcf->used = 1;
+
+    ngx_http_zapier_mention(cf, &zmcf->used);
 
     return ngx_http_zapier_complex(cf, &value[1], &zlcf->tenant);
 }
@@ -249,6 +256,9 @@ ngx_http_zapier_body(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     } else if (ngx_strcmp(value[1].data, "action_run") == 0) {
         zlcf->body = NGX_HTTP_ZAPIER_BODY_ACTION_RUN;
+        zlcf->body_max = NGX_HTTP_ZAPIER_BODY_MAX;
+
+        ngx_http_zapier_mention(cf, &zlcf->needs_tenant);
 
     } else {
         return ngx_http_zapier_invalid(cf, &value[1],
@@ -277,6 +287,19 @@ ngx_http_zapier_body(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     zlcf->body_max = size;
 
     return NGX_CONF_OK;
+}
+
+
+/* zapier_action, zapier_authentication */
+
+char *
+ngx_http_zapier_default(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_zapier_loc_conf_t *zlcf = conf;
+
+    ngx_http_zapier_mention(cf, &zlcf->needs_body);
+
+    return ngx_http_set_complex_value_slot(cf, cmd, conf);
 }
 
 
@@ -312,6 +335,8 @@ ngx_http_zapier_scope(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     zlcf->scope = value[1];
+
+    ngx_http_zapier_mention(cf, &zlcf->needs_tenant);
 
     return NGX_CONF_OK;
 }
@@ -487,6 +512,8 @@ ngx_http_zapier_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_OK;
     }
 
+    ngx_http_zapier_mention(cf, &zlcf->needs_tenant);
+
     if (cf->args->nelts - 1 > NGX_ZAPIER_LIMIT_CHAIN) {
         return ngx_http_zapier_invalid(cf, &value[cf->args->nelts - 1],
                                        "at most 8 zones make a chain");
@@ -626,6 +653,26 @@ ngx_http_zapier_complex(ngx_conf_t *cf, ngx_str_t *text,
     }
 
     return NGX_CONF_OK;
+}
+
+
+/* keeps the first one */
+
+static void
+ngx_http_zapier_mention(ngx_conf_t *cf, ngx_http_zapier_mention_t *mention)
+{
+    ngx_str_t  *value;
+
+    if (mention->name.data != NULL) {
+        return;
+    }
+
+    value = cf->args->elts;
+
+    mention->name = value[0];
+    mention->value = value[1];
+    mention->file = cf->conf_file->file.name.data;
+    mention->line = cf->conf_file->line;
 }
 
 

@@ -70,6 +70,7 @@ ngx_http_zapier_handler(ngx_http_request_t *r)
 
             if (zlcf->tenant != NULL) {
                 ctx->limited = 0;
+                ctx->observed = 0;
                 ctx->claim.nscopes = 0;
 
                 ngx_http_set_ctx(r, ctx, ngx_http_zapier_module);

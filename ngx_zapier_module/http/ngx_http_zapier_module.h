@@ -21,6 +21,8 @@
 #define NGX_HTTP_ZAPIER_BODY_OFF         0
 #define NGX_HTTP_ZAPIER_BODY_ACTION_RUN  1
 
+#define NGX_HTTP_ZAPIER_BODY_MAX         (1024 * 1024)
+
 
 /* where a directive stands, for what only the whole configuration tells */
 typedef struct {

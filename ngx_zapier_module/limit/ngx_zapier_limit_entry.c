@@ -119,6 +119,7 @@ ngx_zapier_limit_evict(ngx_zapier_shm_table_t *table,
     ngx_zapier_limits_t       *limits;
     ngx_zapier_limit_chain_t  *chain;
     ngx_zapier_limit_entry_t  *entry;
+    ngx_zapier_window_slot_t  *slots;
 
     entry = (ngx_zapier_limit_entry_t *) node;
     limits = table->data;
@@ -141,8 +142,20 @@ ngx_zapier_limit_evict(ngx_zapier_shm_table_t *table,
         return NGX_DECLINED;
     }
 
-    if (entry->window.slots != NULL) {
-        ngx_zapier_shm_free(table, entry->window.slots);
+    slots = entry->window.slots;
+
+    if (slots != NULL) {
+
+        /* a worker that dies before the entry has gone leaves it empty */
+
+        entry->window.nslots = 0;
+        entry->window.size = 0;
+        entry->window.used = 0;
+        entry->window.slots = NULL;
+
+        ngx_memory_barrier();
+
+        ngx_zapier_shm_free(table, slots);
     }
 
     return NGX_OK;
