@@ -27,11 +27,17 @@ sub attach {
 sub start {
     my ($self, @options) = @_;
 
-    $self->spawn(dirname(__FILE__) . '/../sandbox', '--listen',
-                 "http://127.0.0.1:$self->{port}", @options);
+    # "localhost" may be either
+    my @hosts = ('127.0.0.1', ip6() ? '[::1]' : ());
+
+    $self->spawn(dirname(__FILE__) . '/../sandbox', @options,
+                 map { ('--listen' => "http://$_:$self->{port}") } @hosts);
 
     return $self->wait_port;
 }
+
+
+sub ip6 { Zapier::Process::slurp('/proc/net/if_inet6') ne '' }
 
 
 sub clear { $_[0]->control(DELETE => '') }
