@@ -1,5 +1,6 @@
-# The rewritten body on its way: kept in memory or on disk, sent again to
-# the next server, over each way of transfer.
+# The rewritten body on its way: kept in memory or on disk (APISIX #1863: a
+# body in a file blocks), sent again to the next server, over each way of
+# transfer.
 
 use strict;
 use warnings;

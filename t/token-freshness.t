@@ -80,6 +80,14 @@ $redis->cmd('FLUSHALL');
 sleep 1;
 is statuses('acme'), '401', 'all deleted';
 
+# one odd record does not stop later ones for ever (envoy #42009)
+
+token($redis, 'odd', expires_at => 'soon');
+is get('odd')->{status}, 503, 'a record that is wrong (envoy #42009)';
+$redis->cmd(HDEL => 'zapier:token:{odd}', 'expires_at');
+sleep 1;
+is statuses('odd'), '200', 'is read again when it was mended';
+
 # a read takes its time: Redis is stopped while the callers queue
 
 token($redis, 'busy');

@@ -24,9 +24,12 @@ sub run {
     my $start = time();
     my $before = Bench::Server::cpu_time($o{worker});
 
-    open my $fh, "-|", @command or die "$command[0]: $!\n";
+    my $pid = open(my $fh, "-|", @command) // die "$command[0]: $!\n";
+
+    Bench::Server::own($pid);
     my @lines = <$fh>;
     close $fh;
+    Bench::Server::disown($pid);
 
     my $cpu = Bench::Server::cpu_time($o{worker}) - $before;
     my ($line) = grep { /^bench / } @lines;

@@ -25,14 +25,14 @@ sub start {
         exec { $command[0] } @command or POSIX::_exit(127);
     }
 
-    $pids{$pid} = $name;
+    own($pid);
 
     for (1 .. 600) {
         return $pid if IO::Socket::INET->new(PeerAddr => "127.0.0.1",
                                              PeerPort => $port);
 
         if (waitpid($pid, POSIX::WNOHANG()) == $pid) {
-            delete $pids{$pid};
+            disown($pid);
             die "$name did not start, see $log\n";
         }
 
@@ -43,10 +43,25 @@ sub start {
 }
 
 
+# What is owned when this process ends is ended, too.
+sub own {
+    my ($pid) = @_;
+
+    $pids{$pid} = 1;
+}
+
+
+sub disown {
+    my ($pid) = @_;
+
+    return delete $pids{$pid};
+}
+
+
 sub stop {
     my ($pid) = @_;
 
-    return if !delete $pids{$pid};
+    return if !disown($pid);
 
     kill "TERM", $pid;
 
