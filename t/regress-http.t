@@ -167,10 +167,6 @@ my @wrong = (
     ['',
      "location / {\nzapier_scope a;#here\nreturn 204;\n}",
      '"zapier_scope" "a" has no effect, it needs "zapier_tenant"'],
-    ['zapier_limit_zone z key=k;',
-     "zapier_tenant a;\nlocation / {\nzapier_tenant off;\n"
-     . "zapier_limit z;#here\nreturn 204;\n}",
-     '"zapier_limit" "z" has no effect, it needs "zapier_tenant"'],
 );
 
 for my $case (@wrong) {

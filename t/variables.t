@@ -335,7 +335,7 @@ X-RateLimit-Remaining: 0
 sub {
     CORE::join ', ', sort map {
         "$_->{path} " . ($_->{headers}{Authorization}[0] // 'nothing')
-    } zapier_sandbox()->requests(wait => 2)
+    } main::zapier_sandbox()->requests(wait => 2)
 }
 --- response_body chomp
 /mirror nothing, /v2/actions Bearer sandbox-acme

@@ -512,8 +512,6 @@ ngx_http_zapier_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_OK;
     }
 
-    ngx_http_zapier_mention(cf, &zlcf->needs_tenant);
-
     if (cf->args->nelts - 1 > NGX_ZAPIER_LIMIT_CHAIN) {
         return ngx_http_zapier_invalid(cf, &value[cf->args->nelts - 1],
                                        "at most 8 zones make a chain");

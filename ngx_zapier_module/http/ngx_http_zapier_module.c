@@ -251,5 +251,6 @@ ngx_http_zapier_exit_process(ngx_cycle_t *cycle)
 
     if (zmcf != NULL && zmcf->tokens != NULL) {
         ngx_zapier_tokens_exit_worker(zmcf->tokens);
+        ngx_zapier_redis_exit_worker(zmcf->tokens->redis);
     }
 }

@@ -117,6 +117,13 @@ void ngx_zapier_redis_cancel(ngx_zapier_redis_cmd_t *cmd);
 
 
 /*
+ * Closes all links when the worker exits, perhaps without having waited for
+ * them.  Watches have been stopped before; no handler is called.
+ */
+void ngx_zapier_redis_exit_worker(ngx_zapier_redis_t *redis);
+
+
+/*
  * A watch: one more link that reports writes to keys of a prefix by
  * server-assisted client tracking (CLIENT TRACKING ON REDIRECT self BCAST
  * PREFIX, RESP2), and proves several times a second that it still would.

@@ -94,6 +94,35 @@ ngx_zapier_redis_init_worker(ngx_zapier_redis_t *redis)
 }
 
 
+void
+ngx_zapier_redis_exit_worker(ngx_zapier_redis_t *redis)
+{
+    ngx_uint_t                i;
+    ngx_queue_t              *q;
+    ngx_zapier_redis_link_t  *link;
+    ngx_zapier_redis_slot_t  *slot;
+
+    if (redis->links == NULL) {
+        return;
+    }
+
+    for (i = 0; i < redis->conf.connections; i++) {
+        link = &redis->links[i];
+
+        while (!ngx_queue_empty(&link->live)) {
+            q = ngx_queue_head(&link->live);
+            slot = ngx_queue_data(q, ngx_zapier_redis_slot_t, live);
+
+            ngx_zapier_redis_cancel(slot->cmd);
+        }
+
+        if (link->state != NGX_ZAPIER_REDIS_DOWN) {
+            ngx_zapier_redis_link_close(link, 0);
+        }
+    }
+}
+
+
 /* Links take turns; one that is down is opened, another serves meanwhile. */
 
 static ngx_zapier_redis_link_t *

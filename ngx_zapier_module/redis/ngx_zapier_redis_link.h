@@ -36,9 +36,12 @@
 
 #define NGX_ZAPIER_REDIS_READ         16384
 
-/* ms between attempts to connect; doubled by each failure, +- a quarter */
+/*
+ * ms between attempts to connect; doubled by each failure, +- a quarter, and
+ * yet below a second: whoever has been told to try again shall be right
+ */
 #define NGX_ZAPIER_REDIS_BACKOFF      100
-#define NGX_ZAPIER_REDIS_BACKOFF_MAX  1000
+#define NGX_ZAPIER_REDIS_BACKOFF_MAX  600
 
 /* addresses of one name that are tried */
 #define NGX_ZAPIER_REDIS_ADDRS        16

@@ -21,6 +21,12 @@
 #define NGX_ZAPIER_SHM_SAME   32
 #define NGX_ZAPIER_SHM_ANY    256
 
+/*
+ * Entries of one bucket.  Chance does not bring as many together; but names
+ * of one hash are found at will, and each look-up would walk over them all.
+ */
+#define NGX_ZAPIER_SHM_CHAIN  64
+
 /* s between two complaints */
 #define NGX_ZAPIER_SHM_QUIET  10
 
@@ -38,6 +44,8 @@ static void ngx_zapier_shm_repair(ngx_zapier_shm_table_t *table,
     ngx_zapier_shm_table_sh_t *tsh);
 static void ngx_zapier_shm_touch(ngx_zapier_shm_table_sh_t *tsh,
     ngx_zapier_shm_node_t *node);
+static void ngx_zapier_shm_trim(ngx_zapier_shm_table_t *table,
+    ngx_zapier_shm_table_sh_t *tsh, uint32_t hash);
 static void *ngx_zapier_shm_alloc_any(ngx_zapier_shm_t *shm, size_t size,
     ngx_zapier_shm_node_t *keep);
 static void *ngx_zapier_shm_evict(ngx_zapier_shm_table_t *table, size_t size,
@@ -81,6 +89,8 @@ ngx_zapier_shm_insert(ngx_zapier_shm_table_t *table, uint32_t hash,
     if (len > 65535 || size > 65535) {
         return NULL;
     }
+
+    ngx_zapier_shm_trim(table, tsh, hash);
 
     node = ngx_zapier_shm_alloc_any(table->shm, size + len, NULL);
     if (node == NULL) {
@@ -221,6 +231,29 @@ ngx_zapier_shm_touch(ngx_zapier_shm_table_sh_t *tsh,
     ngx_queue_insert_head(&tsh->lru, &node->lru);
 
     ngx_zapier_shm_end(tsh);
+}
+
+
+/* The oldest entry of a bucket makes room for the next one. */
+
+static void
+ngx_zapier_shm_trim(ngx_zapier_shm_table_t *table,
+    ngx_zapier_shm_table_sh_t *tsh, uint32_t hash)
+{
+    ngx_uint_t              n;
+    ngx_zapier_shm_node_t  *node, *last;
+
+    n = 0;
+    last = NULL;
+
+    for (node = tsh->buckets[hash & tsh->mask]; node; node = node->next) {
+        last = node;
+        n++;
+    }
+
+    if (n >= NGX_ZAPIER_SHM_CHAIN && table->evict(table, last) == NGX_OK) {
+        ngx_zapier_shm_delete(table, last);
+    }
 }
 
 

@@ -436,6 +436,8 @@ ngx_zapier_token_void(ngx_zapier_tokens_t *tokens,
 
     entry->requested = 0;
 
+    ngx_memory_barrier();
+
     ngx_explicit_memzero(entry->data,
                          entry->node.size - NGX_ZAPIER_TOKEN_ENTRY_SIZE);
 }

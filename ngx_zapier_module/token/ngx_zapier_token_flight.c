@@ -197,13 +197,11 @@ static ngx_int_t
 ngx_zapier_token_flight_step(ngx_zapier_token_flight_t *flight,
     ngx_zapier_token_value_t *value)
 {
-    uint64_t                    left, passed;
-    ngx_int_t                   rc;
-    ngx_zapier_tokens_t        *tokens;
-    ngx_zapier_token_worker_t  *worker;
+    uint64_t              left, passed;
+    ngx_int_t             rc;
+    ngx_zapier_tokens_t  *tokens;
 
     tokens = flight->tokens;
-    worker = tokens->worker;
 
     passed = ngx_zapier_clock() - flight->started;
     left = tokens->redis_timeout + NGX_ZAPIER_TOKEN_GRACE;
@@ -234,8 +232,9 @@ ngx_zapier_token_flight_step(ngx_zapier_token_flight_t *flight,
         return NGX_AGAIN;
     }
 
+    /* a refusal costs nobody time, it is no reason not to try again soon */
+
     if (ngx_zapier_token_flight_ask(flight) != NGX_OK) {
-        worker->failed = ngx_zapier_clock();
         ngx_zapier_token_flight_fail(flight, value);
         return NGX_OK;
     }
