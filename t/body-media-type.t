@@ -174,7 +174,11 @@ X-Tenant: acme
         zapier_tenant  $http_x_tenant;
         zapier_body    action_run;
         include        $params;
-        proxy_pass     http://sandbox;
+        proxy_pass     http://127.0.0.1:$TEST_NGINX_SERVER_PORT/taken;
+    }
+
+    location = /taken {
+        return 204;
     }
 --- request eval
 [map { "POST /v2/action-runs\n{\"action\":\"core:a\",\"inputs\":{\"a\":\""
@@ -182,8 +186,7 @@ X-Tenant: acme
 --- more_headers
 X-Tenant: acme
 --- error_code eval
-[200, 413]
---- sandbox_count: 1
+[204, 413]
 
 
 
