@@ -53,7 +53,7 @@ sub new {
 sub cpus {
     my ($list) = `taskset -cp $$` =~ /: (\S+)/;
 
-    return map { /(\d+)-(\d+)/ ? $1 .. $2 : $_ } split /,/, $list // "";
+    return map { /(\d+)-(\d+)/ ? $1 .. $2 : 0 + $_ } split /,/, $list // "";
 }
 
 
@@ -114,9 +114,11 @@ sub start_nginx {
 sub start_redis {
     my ($self) = @_;
     my $port = $self->{ports}{redis};
+    my @pin = defined $self->{load_cpu} ? ("taskset", "-c", $self->{load_cpu})
+                                        : ();
 
     Bench::Server::start("redis", $port, "$self->{dir}/logs/redis.log",
-                         "redis-server", "--port", $port, "--bind",
+                         @pin, "redis-server", "--port", $port, "--bind",
                          "127.0.0.1", "--save", "", "--appendonly", "no",
                          "--dir", $self->{dir});
 
