@@ -34,6 +34,7 @@ HIREDIS   := ZAPIER_HIREDIS='$(ZAPIER_HIREDIS)' \
              ZAPIER_HIREDIS_LIB='$(ZAPIER_HIREDIS_LIB)'
 
 SOURCES   := $(wildcard ngx_zapier_module/*/*.c)
+SCRIPTS   := $(wildcard ngx_zapier_module/redis/scripts/*.lua)
 MODULE    := build/module/objs/ngx_http_zapier_module.so
 MODULES   := $(shell $(NGINX) -V 2>&1 | tr ' ' '\n' \
                  | sed -n 's/^--modules-path=//p')
@@ -102,7 +103,7 @@ help:                                   ## this list
 # nginx-dev has no sources but headers, and nginx's configure writes into
 # the directory it runs in: hence the links
 
-$(BUILD)/objs/Makefile: $(BUILD)/settings config
+$(BUILD)/objs/Makefile: $(BUILD)/settings config $(SCRIPTS)
 	@for name in auto configure src conf html man contrib; do \
 	    test ! -e $(NGX_SRC)/$$name \
 	        || ln -sfn $(abspath $(NGX_SRC))/$$name $(BUILD)/$$name; \
