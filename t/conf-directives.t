@@ -903,6 +903,7 @@ unknown "no_such_variable" variable
 === TEST 92: zapier_limit of a zone that is not defined
 --- config
     location / {
+        zapier_tenant a;
         zapier_limit partner tenant;
     }
 --- must_die
@@ -954,3 +955,195 @@ invalid value "i" in "zapier_limit": at most 8 zones make a chain
 --- must_die
 --- error_log
 "zapier_limit" directive is duplicate
+
+
+
+=== TEST 97: zapier_limit_zone named off
+--- http_config
+    zapier_limit_zone off key=a;
+--- must_die
+--- error_log
+invalid value "off" in "zapier_limit_zone": "zapier_limit off" has a meaning, another name is needed
+
+
+
+=== TEST 98: zapier_scope in a location without zapier_tenant
+--- config
+    location / {
+        zapier_scope action:run;
+    }
+--- must_die
+--- error_log
+"zapier_scope" "action:run" has no effect, it needs "zapier_tenant" in the same location
+
+
+
+=== TEST 99: zapier_body in a location without zapier_tenant
+--- config
+    location / {
+        zapier_body action_run;
+    }
+--- must_die
+--- error_log
+"zapier_body" "action_run" has no effect, it needs "zapier_tenant" in the same location
+
+
+
+=== TEST 100: zapier_limit in a location without zapier_tenant
+--- config
+    location / {
+        zapier_limit tenant;
+    }
+--- must_die
+--- error_log
+"zapier_limit" "tenant" has no effect, it needs "zapier_tenant" in the same location
+
+
+
+=== TEST 101: the message of what is found late has the line of the directive
+--- config eval
+"\n" x 1000 . 'location / {' . "\n" x 10 . 'zapier_action core:a;'
+. "\n" x 1000 . '}'
+--- must_die
+--- error_log eval
+qr/"zapier_action" "core:a" has no effect, .* in \S+:10\d\d$/
+
+
+
+=== TEST 102: what stands above may be meant for other locations
+--- config
+    zapier_limit  off;
+    zapier_body   action_run  max=10m;
+
+    location /v2/ {
+        zapier_tenant  $http_x_tenant;
+        include        $params;
+        proxy_pass     http://sandbox;
+    }
+
+    location / {
+        return 204;
+    }
+--- request
+GET /
+--- error_code: 204
+
+
+
+=== TEST 103: zapier_limit with a tenant that is off
+--- config
+    zapier_tenant  $http_x_tenant;
+
+    location / {
+        zapier_tenant  off;
+        zapier_limit   tenant;
+    }
+--- must_die
+--- error_log
+"zapier_limit" "tenant" has no effect, it needs "zapier_tenant" in the same location
+
+
+
+=== TEST 104: zapier_limit off needs no tenant
+--- config
+    location / {
+        zapier_limit off;
+        return 204;
+    }
+--- request
+GET /
+--- error_code: 204
+
+
+
+=== TEST 105: cooldown= of a zone that mirrors nothing
+--- http_config
+    zapier_limit_zone z key=a limit=1 window=1s cooldown=1s mirror=off;
+--- must_die
+--- error_log
+invalid value "z" in "zapier_limit_zone": "cooldown=" has no effect with "mirror=off"
+
+
+
+=== TEST 106: in any order
+--- http_config
+    zapier_limit_zone z mirror=off cooldown=60s key=a limit=1 window=1s;
+--- must_die
+--- error_log
+"cooldown=" has no effect with "mirror=off"
+
+
+
+=== TEST 107: zapier_tenant that names itself
+--- config
+    location / {
+        zapier_tenant $zapier_tenant;
+    }
+--- must_die
+--- error_log
+invalid value "$zapier_tenant" in "zapier_tenant": $zapier_tenant is what this directive sets, another variable such as $http_x_tenant is needed
+
+
+
+=== TEST 108: as a part, in the other spelling
+--- http_config
+    zapier_tenant $http_x_team.${zapier_tenant};
+--- must_die
+--- error_log
+invalid value "$http_x_team.${zapier_tenant}" in "zapier_tenant"
+
+
+
+=== TEST 109: but not one whose name only begins like that
+--- config
+    set $zapier_tenant_name acme;
+
+    location / {
+        zapier_tenant  $zapier_tenant_name;
+        include        $params;
+        proxy_pass     http://sandbox;
+    }
+--- request
+GET /v2/actions
+--- error_code: 200
+
+
+
+=== TEST 110: by way of another variable it is only seen at run time
+--- http_config
+    map $zapier_tenant $team {
+        default  $zapier_tenant;
+    }
+--- config
+    location / {
+        zapier_tenant  $team;
+        include        $params;
+        proxy_pass     http://sandbox;
+    }
+--- request
+GET /v2/actions
+--- error_code: 401
+--- response_body_like: "code":"tenant_missing"
+--- sandbox_count: 0
+
+
+
+=== TEST 111: zapier_tenant with a name that no tenant can have
+--- config
+    location / {
+        zapier_tenant "a b";
+    }
+--- must_die
+--- error_log
+invalid value "a b" in "zapier_tenant": "off", a variable, or a name of 1 to 128 bytes of A-Z a-z 0-9 . _ @ : and - is needed
+
+
+
+=== TEST 112: zapier_tenant with an empty name
+--- config
+    location / {
+        zapier_tenant "";
+    }
+--- must_die
+--- error_log
+invalid value "" in "zapier_tenant"

@@ -359,3 +359,171 @@ billing:{PLAIN}secret
 --- error_code eval
 [403, 403, 200]
 --- sandbox_count: 1
+
+
+
+=== TEST 20: error_page after a body that was not read to its end: not run
+--- config
+    location / {
+        client_max_body_size  50;
+        zapier_tenant  $http_x_tenant;
+        
+        include        $params;
+        proxy_pass     http://sandbox;
+        error_page     413 = @run;
+    }
+
+    location @run {
+        zapier_tenant  $http_x_tenant;
+        zapier_body    action_run;
+        include        $params;
+        proxy_pass     http://sandbox;
+    }
+--- raw_request eval
+["POST /v2/action-runs HTTP/1.1\r\nHost: a\r\nX-Tenant: acme\r\n"
+ . "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+ . "1f\r\n{\"action\":\"core:a\",\"inputs\":{}}\r\n",
+ "40\r\n" . 'x' x 64 . "\r\n0\r\n\r\n"]
+--- raw_request_middle_delay: 0.2
+--- error_code: 400
+--- response_body_like: "code":"parse_error".*"The body was not received as a whole\."
+--- sandbox_count: 0
+
+
+
+=== TEST 21: the same with the status of before, from a location of our own
+--- config
+    location / {
+        client_max_body_size  50;
+        zapier_tenant  $http_x_tenant;
+        zapier_body    action_run;
+        include        $params;
+        proxy_pass     http://sandbox;
+        error_page     413 @run;
+    }
+
+    location @run {
+        zapier_tenant  $http_x_tenant;
+        zapier_body    action_run;
+        include        $params;
+        proxy_pass     http://sandbox;
+    }
+--- raw_request eval
+["POST /v2/action-runs HTTP/1.1\r\nHost: a\r\nX-Tenant: acme\r\n"
+ . "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+ . "1f\r\n{\"action\":\"core:a\",\"inputs\":{}}\r\n",
+ "40\r\n" . 'x' x 64 . "\r\n0\r\n\r\n"]
+--- raw_request_middle_delay: 0.2
+--- error_code: 413
+--- response_body_like: "status":413,"code":"body_too_large"
+--- sandbox_count: 0
+
+
+
+=== TEST 22: the same when it is sent on while it comes in
+--- http_config
+    upstream nobody {
+        server  127.0.0.1:1;
+    }
+--- config
+    location / {
+        proxy_request_buffering  off;
+        proxy_http_version  1.1;
+        proxy_pass     http://nobody;
+        error_page     502 = @run;
+    }
+
+    location @run {
+        zapier_tenant  $http_x_tenant;
+        zapier_body    action_run;
+        include        $params;
+        proxy_pass     http://sandbox;
+    }
+--- raw_request eval
+["POST /v2/action-runs HTTP/1.1\r\nHost: a\r\nX-Tenant: acme\r\n"
+ . "Connection: close\r\nContent-Length: 1031\r\n\r\n"
+ . '{"action":"core:a","inputs":{}}', ' ' x 1000]
+--- raw_request_middle_delay: 0.2
+--- error_code: 400
+--- response_body_like: "code":"parse_error"
+--- sandbox_count: 0
+
+
+
+=== TEST 23: nor one that nginx has thrown away
+--- config
+    location / {
+        client_max_body_size  10;
+        proxy_pass     http://sandbox;
+        error_page     413 = @run;
+    }
+
+    location @run {
+        zapier_tenant  $http_x_tenant;
+        zapier_body    action_run;
+        zapier_action  core:a;
+        include        $params;
+        proxy_pass     http://sandbox;
+    }
+--- request
+POST /v2/action-runs
+{"action":"core:a","inputs":{}}
+--- more_headers
+X-Tenant: acme
+--- error_code: 400
+--- response_body_like: "code":"parse_error"
+--- sandbox_count: 0
+
+
+
+=== TEST 24: or is about to throw away
+--- config
+    location / {
+        client_max_body_size  10;
+        proxy_pass     http://sandbox;
+        error_page     413 = @run;
+    }
+
+    location @run {
+        zapier_tenant  $http_x_tenant;
+        zapier_body    action_run;
+        zapier_action  core:a;
+        include        $params;
+        proxy_pass     http://sandbox;
+    }
+--- raw_request eval
+["POST /v2/action-runs HTTP/1.1\r\nHost: a\r\nX-Tenant: acme\r\n"
+ . "Connection: close\r\nContent-Length: 60031\r\n\r\n"
+ . '{"action":"core:a","inputs":{}}', ' ' x 60000]
+--- raw_request_middle_delay: 0.2
+--- error_code: 400
+--- response_body_like: "code":"parse_error"
+--- sandbox_count: 0
+
+
+
+=== TEST 25: nginx's own 413 in the same form, as docs/errors.md shows it
+--- config
+    location / {
+        client_max_body_size  10;
+        zapier_tenant  $http_x_tenant;
+        zapier_body    action_run;
+        include        $params;
+        proxy_pass     http://sandbox;
+        error_page     413 @too_large;
+    }
+
+    location @too_large {
+        default_type  application/json;
+        return  413  '{"errors":[{"status":413,"code":"body_too_large","title":"BodyTooLarge","detail":"The body is larger than this gateway takes.","source":null,"meta":{"source":"GATEWAY"}}]}';
+    }
+--- request
+POST /v2/action-runs
+{"action":"core:a","inputs":{}}
+--- more_headers
+X-Tenant: acme
+--- error_code: 413
+--- response_headers
+Content-Type: application/json
+--- response_body_like: ^\{"errors":\[\{"status":413,"code":"body_too_large",
+--- sandbox_count: 0

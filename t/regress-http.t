@@ -19,6 +19,7 @@ my $node = node(redis => $redis, sandbox => $sandbox, http => <<'HTTP',
     zapier_limit_zone first  key=first;
     zapier_limit_zone second key=second;
     zapier_limit_zone counted key=$zapier_tenant limit=100 window=60s;
+    zapier_limit_zone long key=$http_x_partner limit=1 window=60s;
 HTTP
     server => <<'SERVER');
         zapier_tenant  $http_x_tenant;
@@ -38,6 +39,12 @@ HTTP
             zapier_body    off;
             zapier_limit   counted;
             zapier_scope   action:run;
+            proxy_pass     http://sandbox/v2/actions;
+        }
+
+        location = /long-key {
+            zapier_body    off;
+            zapier_limit   long;
             proxy_pass     http://sandbox/v2/actions;
         }
 
@@ -113,6 +120,16 @@ sub get {
 }
 
 
+# A key of a limit zone may have any length.
+
+for my $length (255, 256, 4000) {
+    my @keys = map { 'k' x ($length - 1) . $_ } 1, 1, 2, 2;
+
+    is_deeply [map { get('/long-key', 'X-Partner' => $_)->{status} } @keys],
+        [200, 429, 200, 429], "two keys of $length bytes";
+}
+
+
 # An answer concerns only the zones of the location that asked for it.
 
 {
@@ -135,6 +152,53 @@ sub get {
 }
 
 is_deeply [$node->complaints], [], 'nothing to complain about';
+
+
+# Subrequests of nginx's own have no token; an answer of the cache is not
+# charged.
+
+{
+    my $caching = Zapier::Nginx->new(port => free_port(), redis => $redis,
+        sandbox => $sandbox, http => <<'HTTP', server => <<'SERVER');
+    zapier_limit_zone z key=k limit=3 window=60s;
+HTTP
+        include          $params;
+        proxy_cache_key  $zapier_tenant$request_uri;
+
+        location / {
+            zapier_tenant  $http_x_tenant;
+            zapier_limit   z;
+            proxy_pass     http://sandbox;
+
+            proxy_cache                    answers;
+            proxy_cache_valid              200 2s;
+            proxy_cache_use_stale          updating;
+            proxy_cache_background_update  on;
+        }
+SERVER
+
+    $caching->{http} .= "proxy_cache_path $caching->{dir}/cache "
+                        . 'keys_zone=answers:1m;';
+    $caching->start;
+    $sandbox->forget;
+
+    my $ask = sub {
+        client($caching)->request(GET => '/v2/actions', {'X-Tenant' => 'acme'})
+    };
+
+    is_deeply [map { $ask->()->{status} } 1 .. 4], [(200) x 4],
+        'more than the limit from the cache';
+
+    sleep 3;
+    is $ask->()->{status}, 200, 'a stale one';
+
+    my @seen = $sandbox->requests(wait => 2);
+
+    is_deeply [map { $_->{headers}{Authorization} // $_->{headers}{authorization}
+                     // 'none' } @seen],
+        [['Bearer sandbox-acme'], 'none'], 'is renewed without a token';
+    is_deeply [$caching->complaints], [], 'nothing to complain about';
+}
 
 
 # An error names the line of the directive, not the end of its block.
@@ -182,6 +246,38 @@ for my $case (@wrong) {
 
     ok !$ok, "refused: $message";
     like $output, qr/\Q$message\E.* in \S+:$line\b/, "line $line";
+}
+
+
+# nginx's limit of a body comes before ours; who sets both is told.
+
+for my $case (['zapier_body action_run max=2m;#here', '', 1],
+              ['zapier_body action_run max=2m;#here',
+               'client_max_body_size 1999k;', 1],
+              ['zapier_body action_run max=2m;', 'client_max_body_size 2m;'],
+              ['zapier_body action_run max=2m;', 'client_max_body_size 0;'],
+              ['zapier_body action_run max=2m;', 'zapier_tenant off;'],
+              ['zapier_body action_run max=2m;', 'zapier_body off;'],
+              ['zapier_body action_run;', 'client_max_body_size 1k;'])
+{
+    my ($above, $inside, $warned) = @$case;
+    my $some = Zapier::Nginx->new(port => free_port(), redis => $redis,
+        server => "zapier_tenant a;\n$above\n"
+                  . "location /run {\n$inside\nreturn 204;\n}");
+    my ($ok, $output) = $some->check;
+    my $line = line_of($some, '#here');
+
+    ok $ok, "not refused: $above $inside" or diag $output;
+
+    if (!$warned) {
+        unlike $output, qr/\[warn\]/, 'nor warned of';
+        next;
+    }
+
+    like $output, qr{\[warn\].*"max=2m"\ of\ "zapier_body"\ is\ larger\ than
+        \ "client_max_body_size"\ of\ location\ "/run",\ which\ is
+        \ (?:1048576|2046976)\ bytes:.*\ in\ \S+:$line\b}x,
+        'but warned of';
 }
 
 

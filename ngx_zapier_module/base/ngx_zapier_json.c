@@ -29,7 +29,9 @@ enum {
 
 
 static ngx_int_t ngx_zapier_json_step(ngx_zapier_json_t *json, u_char **pos,
-    u_char *start);
+    u_char *start, u_char *last);
+static ngx_int_t ngx_zapier_json_string_start(ngx_zapier_json_t *json,
+    u_char **pos, u_char *last, ngx_zapier_json_event_e event);
 static ngx_int_t ngx_zapier_json_report(ngx_zapier_json_t *json,
     ngx_uint_t action, u_char ch);
 
@@ -117,7 +119,20 @@ ngx_zapier_json_feed(ngx_zapier_json_t *json, u_char **pos, u_char *last)
 
     for ( ;; ) {
 
-        if (json->token) {
+        if (json->token && json->reported && p < last) {
+
+            /* back from the event at the end of a string */
+
+            json->reported = 0;
+            json->token = tk_none;
+            p++;
+
+            if (json->state == sw_colon && p < last && *p == ':') {
+                json->state = sw_value;
+                p++;
+            }
+
+        } else if (json->token) {
             rc = ngx_zapier_json_token(json, &p, last);
 
             if (rc != NGX_OK) {
@@ -143,7 +158,7 @@ ngx_zapier_json_feed(ngx_zapier_json_t *json, u_char **pos, u_char *last)
             break;
         }
 
-        rc = ngx_zapier_json_step(json, &p, start);
+        rc = ngx_zapier_json_step(json, &p, start, last);
 
         if (rc != NGX_OK) {
             break;
@@ -177,7 +192,8 @@ ngx_zapier_json_finish(ngx_zapier_json_t *json)
 
 
 static ngx_int_t
-ngx_zapier_json_step(ngx_zapier_json_t *json, u_char **pos, u_char *start)
+ngx_zapier_json_step(ngx_zapier_json_t *json, u_char **pos, u_char *start,
+    u_char *last)
 {
     u_char      *p;
     ngx_uint_t   action;
@@ -200,13 +216,13 @@ ngx_zapier_json_step(ngx_zapier_json_t *json, u_char **pos, u_char *start)
         json->capture = (json->depth <= json->level);
         json->key_offset = json->offset + (p - start);
         json->key_len = 0;
-        ngx_zapier_json_token_start(json, '"');
-        break;
+        return ngx_zapier_json_string_start(json, pos, last,
+                                            NGX_ZAPIER_JSON_KEY);
 
     case ac_string:
         json->state = json->stack[json->depth];
-        ngx_zapier_json_token_start(json, '"');
-        break;
+        return ngx_zapier_json_string_start(json, pos, last,
+                                            NGX_ZAPIER_JSON_QUOTE);
 
     case ac_scalar:
         json->state = json->stack[json->depth];
@@ -253,6 +269,54 @@ ngx_zapier_json_step(ngx_zapier_json_t *json, u_char **pos, u_char *start)
     *pos = p + 1;
 
     return NGX_OK;
+}
+
+
+/*
+ * Most strings that are reported are plain and end in this piece: these go
+ * to their closing quote at once, as ngx_zapier_json_token() would get
+ * there, the others are left to it.
+ */
+
+static ngx_int_t
+ngx_zapier_json_string_start(ngx_zapier_json_t *json, u_char **pos,
+    u_char *last, ngx_zapier_json_event_e event)
+{
+    size_t   len;
+    u_char  *p, *end;
+
+    ngx_zapier_json_token_start(json, '"');
+
+    p = *pos + 1;
+    *pos = p;
+
+    if (json->depth > json->level) {
+        return NGX_OK;
+    }
+
+    end = ngx_zapier_json_span(p, last);
+
+    if (end == last || *end != '"') {
+        return NGX_OK;
+    }
+
+    if (json->capture) {
+        len = end - p;
+
+        if (len > NGX_ZAPIER_JSON_KEY_LEN) {
+            return NGX_OK;
+        }
+
+        ngx_memcpy(json->key, p, len);
+        json->key_len = len;
+        json->capture = 0;
+    }
+
+    json->reported = 1;
+    json->event = event;
+    *pos = end;
+
+    return NGX_AGAIN;
 }
 
 

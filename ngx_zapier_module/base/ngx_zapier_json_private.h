@@ -63,6 +63,13 @@ void ngx_zapier_json_token_start(ngx_zapier_json_t *json, u_char ch);
 ngx_int_t ngx_zapier_json_token(ngx_zapier_json_t *json, u_char **pos,
     u_char *last);
 
+/*
+ * From a character of a string to what ends the string or needs care: the
+ * end of the piece, \uXXXX, a fault.  Always to the beginning of a
+ * character.
+ */
+u_char *ngx_zapier_json_run(u_char *p, u_char *last);
+
 /* Whether a number that got so far may end. */
 ngx_int_t ngx_zapier_json_number_complete(ngx_zapier_json_t *json);
 

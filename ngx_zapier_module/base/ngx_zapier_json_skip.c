@@ -12,6 +12,7 @@
 #include <ngx_zapier_json_private.h>
 
 
+static u_char *ngx_zapier_json_skip_text(u_char *p, u_char *last);
 static ngx_int_t ngx_zapier_json_skip_key(ngx_zapier_json_t *json,
     u_char **pos, u_char *last, ngx_uint_t *state);
 static ngx_int_t ngx_zapier_json_skip_value(ngx_zapier_json_t *json,
@@ -82,6 +83,17 @@ done:
 }
 
 
+/* most strings are plain, and short */
+
+static ngx_inline u_char *
+ngx_zapier_json_skip_text(u_char *p, u_char *last)
+{
+    p = ngx_zapier_json_span(p, last);
+
+    return (p == last || *p == '"') ? p : ngx_zapier_json_run(p, last);
+}
+
+
 /*
  * These are inlined.  They return NGX_OK to go on and NGX_DONE to stop at
  * *pos, with *state right for what comes there in either case.
@@ -101,7 +113,7 @@ ngx_zapier_json_skip_key(ngx_zapier_json_t *json, u_char **pos, u_char *last,
     }
 
     *state = sw_colon;
-    p = ngx_zapier_json_span(p + 1, last);
+    p = ngx_zapier_json_skip_text(p + 1, last);
     *pos = p;
 
     if (p == last || *p != '"') {
@@ -141,7 +153,7 @@ ngx_zapier_json_skip_value(ngx_zapier_json_t *json, u_char **pos,
 
     case '"':
         *state = json->stack[*depth];
-        p = ngx_zapier_json_span(p + 1, last);
+        p = ngx_zapier_json_skip_text(p + 1, last);
         *pos = p;
 
         if (p == last || *p != '"') {

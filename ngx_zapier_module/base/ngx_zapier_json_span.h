@@ -30,10 +30,10 @@
 
 #if (NGX_ZAPIER_JSON_SSE2)
 
-/* bit i: byte i ends a run of plain ASCII inside of a string */
+/* 0xff: the byte ends a run of plain ASCII inside of a string */
 
-static ngx_inline ngx_uint_t
-ngx_zapier_json_special(u_char *p)
+static ngx_inline __m128i
+ngx_zapier_json_ends(u_char *p)
 {
     __m128i  v, m;
 
@@ -45,7 +45,44 @@ ngx_zapier_json_special(u_char *p)
     m = _mm_or_si128(m, _mm_cmpeq_epi8(v, _mm_set1_epi8('"')));
     m = _mm_or_si128(m, _mm_cmpeq_epi8(v, _mm_set1_epi8('\\')));
 
-    return (ngx_uint_t) _mm_movemask_epi8(m);
+    return m;
+}
+
+
+/* the same as bit i for byte i of 16 */
+
+static ngx_inline ngx_uint_t
+ngx_zapier_json_special(u_char *p)
+{
+    return (ngx_uint_t) _mm_movemask_epi8(ngx_zapier_json_ends(p));
+}
+
+
+/*
+ * ... and of 64, with but one branch, since where a run ends cannot be
+ * predicted
+ */
+
+static ngx_inline uint64_t
+ngx_zapier_json_special64(u_char *p)
+{
+    __m128i  a, b, c, d, m;
+
+    a = ngx_zapier_json_ends(p);
+    b = ngx_zapier_json_ends(p + 16);
+    c = ngx_zapier_json_ends(p + 32);
+    d = ngx_zapier_json_ends(p + 48);
+
+    m = _mm_or_si128(_mm_or_si128(a, b), _mm_or_si128(c, d));
+
+    if (_mm_movemask_epi8(m) == 0) {
+        return 0;
+    }
+
+    return (uint64_t) _mm_movemask_epi8(a)
+           | (uint64_t) _mm_movemask_epi8(b) << 16
+           | (uint64_t) _mm_movemask_epi8(c) << 32
+           | (uint64_t) _mm_movemask_epi8(d) << 48;
 }
 
 
@@ -103,7 +140,29 @@ ngx_zapier_json_span(u_char *p, u_char *last)
 {
 #if (NGX_ZAPIER_JSON_SSE2)
 
-    ngx_uint_t  mask;
+    uint64_t  mask;
+
+    /* most strings are short, and what is not tends to be long */
+
+    if (last - p >= 16) {
+        mask = ngx_zapier_json_special(p);
+
+        if (mask) {
+            return p + __builtin_ctz((unsigned) mask);
+        }
+
+        p += 16;
+    }
+
+    while (last - p >= 64) {
+        mask = ngx_zapier_json_special64(p);
+
+        if (mask) {
+            return p + __builtin_ctzll(mask);
+        }
+
+        p += 64;
+    }
 
     while (last - p >= 16) {
         mask = ngx_zapier_json_special(p);

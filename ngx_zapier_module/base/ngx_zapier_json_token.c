@@ -307,11 +307,11 @@ ngx_zapier_json_text(ngx_zapier_json_t *json, u_char *p, u_char *last)
     while (p < last) {
 
         if (utf8 == UTF8_OK) {
-            p = ngx_zapier_json_span(p, last);
 
-            if (p < last && *p >= 0x80) {
-                p = ngx_zapier_json_multibyte(p, last);
-            }
+            /* an escape in a key must be kept, so it ends the run */
+
+            p = json->capture ? ngx_zapier_json_span(p, last)
+                              : ngx_zapier_json_run(p, last);
         }
 
         while (p < last && *p >= 0x80) {
@@ -334,15 +334,6 @@ ngx_zapier_json_text(ngx_zapier_json_t *json, u_char *p, u_char *last)
             break;
         }
 
-        /* the common escapes do not end the run unless they are kept */
-
-        if (*p == '\\' && !json->capture && last - p > 1
-            && ngx_zapier_json_escapes[p[1]])
-        {
-            p += 2;
-            continue;
-        }
-
         if (*p == '"' || *p == '\\') {
             break;
         }
@@ -351,6 +342,57 @@ ngx_zapier_json_text(ngx_zapier_json_t *json, u_char *p, u_char *last)
     json->utf8 = utf8;
 
     return p;
+}
+
+
+u_char *
+ngx_zapier_json_run(u_char *p, u_char *last)
+{
+    u_char      *start;
+    ngx_uint_t   utf8;
+
+    for ( ;; ) {
+        p = ngx_zapier_json_span(p, last);
+
+        /* four bytes are at hand for what is looked at below */
+
+        if (last - p < 4 || *p == '"') {
+            return p;
+        }
+
+        if (*p == '\\') {
+
+            if (!ngx_zapier_json_escapes[p[1]]) {
+                return p;
+            }
+
+            p += 2;
+            continue;
+        }
+
+        /* many of them are worth the vectors, a single one is not */
+
+        if (p[3] >= 0x80) {
+            p = ngx_zapier_json_multibyte(p, last);
+        }
+
+        start = p;
+        utf8 = UTF8_OK;
+
+        while (p < last && *p >= 0x80) {
+            utf8 = utf8_next(utf8, *p);
+
+            if (utf8 == UTF8_BAD) {
+                return start;
+            }
+
+            p++;
+        }
+
+        if (utf8 != UTF8_OK || p == last || *p < 0x20) {
+            return start;
+        }
+    }
 }
 
 

@@ -66,8 +66,9 @@ ngx_int_t
 ngx_zapier_key_tenant(ngx_str_t *key, ngx_str_t *prefix, const char *kind,
     ngx_str_t *tenant)
 {
-    size_t   len;
-    u_char  *p, *last;
+    size_t      len;
+    u_char     *p, *last;
+    ngx_str_t   name;
 
     len = ngx_strlen(kind);
 
@@ -99,7 +100,17 @@ ngx_zapier_key_tenant(ngx_str_t *key, ngx_str_t *prefix, const char *kind,
     tenant->data = p;
     tenant->len = last - p;
 
-    /* what the server sends is not trusted to be a name of ours */
+    /*
+     * what the server sends is not trusted to be a name of ours; app tokens
+     * have an asterisk before it
+     */
 
-    return ngx_zapier_tenant_check(tenant);
+    name = *tenant;
+
+    if (name.len != 0 && name.data[0] == '*') {
+        name.data++;
+        name.len--;
+    }
+
+    return ngx_zapier_tenant_check(&name);
 }

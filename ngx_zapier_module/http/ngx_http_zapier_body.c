@@ -16,6 +16,19 @@
 #include <ngx_http_zapier_module.h>
 
 
+/* for headers of requests only, which all have their name in lower case */
+
+#define ngx_http_zapier_request_header_is(h, name)                           \
+    ((h)->key.len == sizeof(name) - 1                                        \
+     && ngx_memcmp((h)->lowcase_key, name, sizeof(name) - 1) == 0)
+
+
+typedef struct {
+    ngx_chain_t                chain;
+    ngx_buf_t                  buf;
+} ngx_http_zapier_body_link_t;
+
+
 static ngx_int_t ngx_http_zapier_media_type(ngx_http_request_t *r);
 static ngx_int_t ngx_http_zapier_is_json(ngx_str_t *type);
 static ngx_int_t ngx_http_zapier_body_init(ngx_http_request_t *r,
@@ -31,6 +44,8 @@ static ngx_int_t ngx_http_zapier_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
 static ngx_int_t ngx_http_zapier_body_scan(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx, ngx_buf_t *b, ngx_chain_t ***ll);
+static ngx_int_t ngx_http_zapier_body_partial(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
 static ngx_int_t ngx_http_zapier_body_rescan(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 static ngx_buf_t *ngx_http_zapier_body_collect(ngx_http_request_t *r,
@@ -94,7 +109,7 @@ ngx_http_zapier_media_type(ngx_http_request_t *r)
             break;
         }
 
-        if (ngx_http_zapier_header_is(h, "Content-Type")) {
+        if (ngx_http_zapier_request_header_is(h, "content-type")) {
 
             if (type != NULL) {
                 return NGX_DECLINED;
@@ -104,7 +119,7 @@ ngx_http_zapier_media_type(ngx_http_request_t *r)
             continue;
         }
 
-        if (ngx_http_zapier_header_is(h, "Content-Encoding")
+        if (ngx_http_zapier_request_header_is(h, "content-encoding")
             && (h->value.len != sizeof("identity") - 1
                 || ngx_strncasecmp(h->value.data, (u_char *) "identity",
                                    sizeof("identity") - 1)
@@ -127,6 +142,16 @@ ngx_http_zapier_is_json(ngx_str_t *type)
 {
     u_char  *p, *last;
     size_t   len;
+
+    /* as it is mostly written */
+
+    if (type->len == sizeof("application/json") - 1
+        && ngx_memcmp(type->data, "application/json",
+                      sizeof("application/json") - 1)
+           == 0)
+    {
+        return NGX_OK;
+    }
 
     p = type->data;
     last = p + type->len;
@@ -168,6 +193,10 @@ ngx_http_zapier_body_read(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     if (r->request_body != NULL) {
 
         /* another module has read it */
+
+        if (r->request_body->rest > 0) {
+            return ngx_http_zapier_body_partial(r, ctx);
+        }
 
         if (ngx_http_zapier_body_rescan(r, ctx) != NGX_OK) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -505,6 +534,35 @@ ngx_http_zapier_body_scan(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
 }
 
 
+/*
+ * An error_page leads here from a location that has not read the body to
+ * its end: what is there might look like a whole one.
+ */
+
+static ngx_int_t
+ngx_http_zapier_body_partial(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_http_zapier_fault_t  fault;
+
+    ngx_memzero(&fault, sizeof(ngx_http_zapier_fault_t));
+    fault.offset = -1;
+
+    if (r->err_status == NGX_HTTP_REQUEST_ENTITY_TOO_LARGE) {
+        ngx_str_set(&fault.code, "body_too_large");
+        ngx_str_set(&fault.detail, "The body is larger than this gateway "
+                                   "takes.");
+
+        return ngx_http_zapier_error(r, ctx, r->err_status, &fault, 1);
+    }
+
+    ngx_str_set(&fault.code, "parse_error");
+    ngx_str_set(&fault.detail, "The body was not received as a whole.");
+
+    return ngx_http_zapier_error(r, ctx, NGX_HTTP_BAD_REQUEST, &fault, 1);
+}
+
+
 static ngx_int_t
 ngx_http_zapier_body_rescan(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 {
@@ -600,13 +658,15 @@ ngx_http_zapier_body_collect(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 static ngx_chain_t *
 ngx_http_zapier_body_link(ngx_pool_t *pool, u_char *pos, u_char *last)
 {
-    ngx_buf_t    *b;
-    ngx_chain_t  *cl;
+    ngx_buf_t                    *b;
+    ngx_http_zapier_body_link_t  *link;
 
-    b = ngx_calloc_buf(pool);
-    if (b == NULL) {
+    link = ngx_pcalloc(pool, sizeof(ngx_http_zapier_body_link_t));
+    if (link == NULL) {
         return NULL;
     }
+
+    b = &link->buf;
 
     b->start = pos;
     b->pos = pos;
@@ -614,13 +674,7 @@ ngx_http_zapier_body_link(ngx_pool_t *pool, u_char *pos, u_char *last)
     b->end = last;
     b->temporary = 1;
 
-    cl = ngx_alloc_chain_link(pool);
-    if (cl == NULL) {
-        return NULL;
-    }
+    link->chain.buf = b;
 
-    cl->buf = b;
-    cl->next = NULL;
-
-    return cl;
+    return &link->chain;
 }

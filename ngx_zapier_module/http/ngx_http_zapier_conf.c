@@ -15,11 +15,15 @@
 
 static char *ngx_http_zapier_useless(ngx_conf_t *cf,
     ngx_http_zapier_mention_t *mention, const char *need);
+static void ngx_http_zapier_check_size(ngx_conf_t *cf,
+    ngx_http_zapier_loc_conf_t *conf, ngx_http_core_loc_conf_t *clcf);
 static void ngx_http_zapier_stand(ngx_conf_t *cf, ngx_conf_file_t *file,
     ngx_http_zapier_mention_t *mention);
 static ngx_int_t ngx_http_zapier_default_limit(ngx_conf_t *cf,
     ngx_http_zapier_main_conf_t *zmcf);
 static ngx_int_t ngx_http_zapier_check_zones(ngx_conf_t *cf,
+    ngx_http_zapier_main_conf_t *zmcf);
+static ngx_int_t ngx_http_zapier_check_oauth(ngx_conf_t *cf,
     ngx_http_zapier_main_conf_t *zmcf);
 static ngx_int_t ngx_http_zapier_init_redis(ngx_conf_t *cf,
     ngx_http_zapier_main_conf_t *zmcf);
@@ -118,6 +122,10 @@ ngx_http_zapier_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     zmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_zapier_module);
 
+    if (conf->body == NGX_CONF_UNSET_UINT) {
+        conf->sized = prev->sized;
+    }
+
     ngx_conf_merge_ptr_value(conf->tenant, prev->tenant, NULL);
     ngx_conf_merge_uint_value(conf->body, prev->body,
                               NGX_HTTP_ZAPIER_BODY_OFF);
@@ -149,6 +157,8 @@ ngx_http_zapier_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                                        "zapier_tenant");
     }
 
+    ngx_http_zapier_check_size(cf, conf, clcf);
+
     return NGX_CONF_OK;
 }
 
@@ -167,6 +177,40 @@ ngx_http_zapier_useless(ngx_conf_t *cf, ngx_http_zapier_mention_t *mention,
                        &mention->name, &mention->value, need);
 
     return NGX_CONF_ERROR;
+}
+
+
+/* nginx refuses too large a body before this module can */
+
+static void
+ngx_http_zapier_check_size(ngx_conf_t *cf, ngx_http_zapier_loc_conf_t *conf,
+    ngx_http_core_loc_conf_t *clcf)
+{
+    ngx_conf_file_t  file, *saved;
+
+    if (conf->tenant == NULL
+        || conf->sized.name.data == NULL
+        || clcf->name.len == 0
+        || clcf->noname
+        || clcf->client_max_body_size == 0
+        || clcf->client_max_body_size >= (off_t) conf->body_max)
+    {
+        return;
+    }
+
+    saved = cf->conf_file;
+
+    ngx_http_zapier_stand(cf, &file, &conf->sized);
+
+    ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
+                       "\"%V\" of \"%V\" is larger than "
+                       "\"client_max_body_size\" of location \"%V\", which "
+                       "is %O bytes: nginx itself refuses what is larger, "
+                       "with its own error page",
+                       &conf->sized.value, &conf->sized.name, &clcf->name,
+                       clcf->client_max_body_size);
+
+    cf->conf_file = saved;
 }
 
 
@@ -202,7 +246,8 @@ ngx_http_zapier_conf_finish(ngx_conf_t *cf)
     zmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_zapier_module);
 
     if (ngx_http_zapier_default_limit(cf, zmcf) != NGX_OK
-        || ngx_http_zapier_check_zones(cf, zmcf) != NGX_OK)
+        || ngx_http_zapier_check_zones(cf, zmcf) != NGX_OK
+        || ngx_http_zapier_check_oauth(cf, zmcf) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -217,9 +262,10 @@ ngx_http_zapier_conf_finish(ngx_conf_t *cf)
         ngx_http_zapier_stand(cf, &file, &zmcf->used);
 
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"zapier_tenant\" is used, but there is no "
+                           "\"%V\" is used, but there is no "
                            "\"zapier_redis\" in the http block; add, for "
-                           "example, \"zapier_redis redis://127.0.0.1:6379;\"");
+                           "example, \"zapier_redis redis://127.0.0.1:6379;\"",
+                           &zmcf->used.name);
         return NGX_ERROR;
     }
 
@@ -249,6 +295,9 @@ ngx_http_zapier_conf_finish(ngx_conf_t *cf)
     zmcf->tokens->redis_timeout = zmcf->redis.timeout;
     zmcf->tokens->cache = zmcf->token_cache;
     zmcf->tokens->missing_cache = zmcf->token_missing_cache;
+    zmcf->tokens->oauth = zmcf->oauth;
+    zmcf->tokens->keyring = zmcf->keyring;
+    zmcf->tokens->key_required = zmcf->key_required;
 
     if (ngx_zapier_tokens_init(cf, zmcf->tokens) != NGX_OK) {
         return NGX_ERROR;
@@ -290,7 +339,7 @@ ngx_http_zapier_default_limit(ngx_conf_t *cf,
     }
 
     zone->zone.mirror = 1;
-    zone->zone.cooldown = 60000;
+    zone->zone.cooldown = NGX_HTTP_ZAPIER_COOLDOWN;
 
     zone->key = ngx_palloc(cf->pool, sizeof(ngx_http_complex_value_t));
     if (zone->key == NULL) {
@@ -329,6 +378,43 @@ ngx_http_zapier_check_zones(ngx_conf_t *cf, ngx_http_zapier_main_conf_t *zmcf)
     }
 
     return NGX_OK;
+}
+
+
+/* one of the two without the other does nothing */
+
+static ngx_int_t
+ngx_http_zapier_check_oauth(ngx_conf_t *cf, ngx_http_zapier_main_conf_t *zmcf)
+{
+    ngx_conf_file_t             file, *saved;
+    ngx_http_zapier_mention_t  *client, *token;
+
+    client = &zmcf->oauth_client;
+    token = &zmcf->oauth_token;
+
+    if ((client->name.data == NULL) == (token->name.data == NULL)) {
+        return NGX_OK;
+    }
+
+    saved = cf->conf_file;
+
+    ngx_http_zapier_stand(cf, &file, client->name.data ? client : token);
+
+    if (client->name.data != NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"zapier_oauth_client\" needs "
+                           "\"zapier_oauth_token URI\" in the http block");
+
+    } else {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"zapier_oauth_token\" needs "
+                           "\"zapier_oauth_client ID SECRET_FILE\" in the "
+                           "http block");
+    }
+
+    cf->conf_file = saved;
+
+    return NGX_ERROR;
 }
 
 

@@ -287,13 +287,26 @@ ngx_http_zapier_put_number(u_char *p, int64_t n)
     u_char      text[NGX_INT64_LEN];
     uint64_t    u;
 
+    static const u_char  pairs[] =
+        "0001020304050607080910111213141516171819"
+        "2021222324252627282930313233343536373839"
+        "4041424344454647484950515253545556575859"
+        "6061626364656667686970717273747576777879"
+        "8081828384858687888990919293949596979899";
+
     u = (n < 0) ? 0 - (uint64_t) n : (uint64_t) n;
     t = text + NGX_INT64_LEN;
 
-    do {
-        *--t = (u_char) ('0' + u % 10);
-        u /= 10;
-    } while (u != 0);
+    for ( /* void */ ; u >= 10; u /= 100) {
+        t -= 2;
+        ngx_memcpy(t, &pairs[u % 100 * 2], 2);
+    }
+
+    /* an odd number of digits, or 0 */
+
+    if (u != 0 || t == text + NGX_INT64_LEN) {
+        *--t = (u_char) ('0' + u);
+    }
 
     if (n < 0) {
         *--t = '-';

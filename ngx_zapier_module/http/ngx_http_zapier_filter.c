@@ -11,6 +11,8 @@
 
 
 static ngx_int_t ngx_http_zapier_header_filter(ngx_http_request_t *r);
+static void ngx_http_zapier_watch_refusal(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
 
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
@@ -37,7 +39,13 @@ ngx_http_zapier_header_filter(ngx_http_request_t *r)
 
     ctx = ngx_http_zapier_get_ctx(r);
 
-    if (ctx == NULL || ctx->claim.nscopes == 0) {
+    if (ctx == NULL) {
+        return ngx_http_next_header_filter(r);
+    }
+
+    ngx_http_zapier_watch_refusal(r, ctx);
+
+    if (ctx->claim.nscopes == 0) {
         return ngx_http_next_header_filter(r);
     }
 
@@ -48,6 +56,36 @@ ngx_http_zapier_header_filter(ngx_http_request_t *r)
     }
 
     return ngx_http_next_header_filter(r);
+}
+
+
+/* A token that the upstream does not take is refreshed by who comes next. */
+
+static void
+ngx_http_zapier_watch_refusal(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_http_upstream_t          *u;
+    ngx_http_zapier_main_conf_t  *zmcf;
+
+    u = r->upstream;
+
+    if (ctx->state != NGX_HTTP_ZAPIER_PASSED
+        || u == NULL
+        || u->headers_in.status_n != NGX_HTTP_UNAUTHORIZED)
+    {
+        return;
+    }
+
+#if (NGX_HTTP_CACHE)
+    if (r->cached) {
+        return;
+    }
+#endif
+
+    zmcf = ngx_http_get_module_main_conf(r, ngx_http_zapier_module);
+
+    ngx_zapier_token_refused(zmcf->tokens, &ctx->token);
 }
 
 

@@ -222,6 +222,7 @@ ngx_http_zapier_start_token(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 {
     ngx_int_t                     rc;
     ngx_zapier_token_op_t        *op;
+    ngx_http_core_srv_conf_t     *cscf;
     ngx_http_zapier_main_conf_t  *zmcf;
 
     /* the body reader comes here by the phases with a verdict to give */
@@ -242,6 +243,9 @@ ngx_http_zapier_start_token(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     op->handler = ngx_http_zapier_token_handler;
     op->data = ctx;
     op->redis_time = -1;
+
+    cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
+    op->origin = cscf->ctx;
 
     rc = ngx_zapier_token_start(zmcf->tokens, op);
 
@@ -278,7 +282,15 @@ ngx_http_zapier_check_token(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
         return ngx_http_zapier_refuse(r, ctx, NGX_HTTP_UNAUTHORIZED,
                                       "token_expired",
                                       "The tenant's Zapier access token has "
-                                      "expired.");
+                                      "expired and could not be refreshed "
+                                      "yet.");
+
+    case NGX_ZAPIER_TOKEN_REAUTHORIZE:
+        return ngx_http_zapier_refuse(r, ctx, NGX_HTTP_UNAUTHORIZED,
+                                      "reauthorization_required",
+                                      "The tenant's Zapier access token has "
+                                      "expired and cannot be refreshed: the "
+                                      "tenant must connect to Zapier again.");
 
     case NGX_ZAPIER_TOKEN_INVALID:
         return ngx_http_zapier_refuse(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
@@ -460,6 +472,10 @@ ngx_http_zapier_refuse(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
         /* the breaker tries again within seconds, so may the caller */
 
         fault.retry_after = 1;
+    }
+
+    if (ctx->token.retry_after) {
+        fault.retry_after = ctx->token.retry_after;
     }
 
     return ngx_http_zapier_error(r, ctx, status, &fault, 1);

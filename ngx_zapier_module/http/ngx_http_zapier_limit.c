@@ -8,11 +8,18 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
+#include <ngx_sha1.h>
 #include <ngx_http_zapier_module.h>
 
 
+static ngx_int_t ngx_http_zapier_limit_digest(ngx_http_request_t *r,
+    ngx_str_t *key);
+static ngx_int_t ngx_http_zapier_limit_key(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx, ngx_http_complex_value_t *cv, ngx_str_t *key);
 static ngx_int_t ngx_http_zapier_limit_units(ngx_http_request_t *r,
     ngx_http_zapier_zone_t *zone, uint32_t *units);
+static ngx_int_t ngx_http_zapier_limit_header(ngx_http_request_t *r,
+    const char *name, int64_t number, u_char **p);
 static void ngx_http_zapier_limit_hide(ngx_http_request_t *r,
     ngx_uint_t limits, ngx_uint_t retry_after);
 
@@ -37,7 +44,7 @@ ngx_http_zapier_limit_chain(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
     for (i = 0; i < zlcf->limits->nelts; i++) {
 
-        if (ngx_http_complex_value(r, zones[i]->key, &key) != NGX_OK) {
+        if (ngx_http_zapier_limit_key(r, ctx, zones[i]->key, &key) != NGX_OK) {
             return NGX_ERROR;
         }
 
@@ -47,11 +54,9 @@ ngx_http_zapier_limit_chain(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
             continue;
         }
 
-        if (key.len > NGX_ZAPIER_LIMIT_KEY_LEN) {
-            ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
-                          "the key of zapier_limit_zone \"%V\" has %uz bytes, "
-                          "at most %d are possible", &zones[i]->zone.name,
-                          key.len, NGX_ZAPIER_LIMIT_KEY_LEN);
+        if (key.len > NGX_ZAPIER_LIMIT_KEY_LEN
+            && ngx_http_zapier_limit_digest(r, &key) != NGX_OK)
+        {
             return NGX_ERROR;
         }
 
@@ -59,6 +64,7 @@ ngx_http_zapier_limit_chain(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
         scope->zone = &zones[i]->zone;
         scope->key = key;
+        scope->hash = 0;
         scope->charged = 0;
 
         if (ngx_http_zapier_limit_units(r, zones[i], &scope->units)
@@ -69,6 +75,57 @@ ngx_http_zapier_limit_chain(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     }
 
     return NGX_OK;
+}
+
+
+/*
+ * A digest stands for a long key.  Who finds two keys of one digest makes
+ * them share their quota, which only he can suffer from.
+ */
+
+static ngx_int_t
+ngx_http_zapier_limit_digest(ngx_http_request_t *r, ngx_str_t *key)
+{
+    u_char      *p;
+    u_char       digest[20];
+    ngx_sha1_t   sha1;
+
+    p = ngx_pnalloc(r->pool, sizeof("sha1:") - 1 + 2 * sizeof(digest));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_sha1_init(&sha1);
+    ngx_sha1_update(&sha1, key->data, key->len);
+    ngx_sha1_final(digest, &sha1);
+
+    key->data = p;
+
+    p = ngx_http_zapier_put(p, "sha1:");
+    p = ngx_hex_dump(p, digest, sizeof(digest));
+
+    key->len = p - key->data;
+
+    return NGX_OK;
+}
+
+
+/* mostly it is the tenant, whose name is at hand */
+
+static ngx_int_t
+ngx_http_zapier_limit_key(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
+    ngx_http_complex_value_t *cv, ngx_str_t *key)
+{
+    if (cv->value.len == sizeof("$zapier_tenant") - 1
+        && ngx_memcmp(cv->value.data, "$zapier_tenant",
+                      sizeof("$zapier_tenant") - 1)
+           == 0)
+    {
+        *key = ctx->tenant;
+        return NGX_OK;
+    }
+
+    return ngx_http_complex_value(r, cv, key);
 }
 
 
@@ -230,6 +287,7 @@ ngx_int_t
 ngx_http_zapier_limit_headers(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx)
 {
+    u_char                   *p;
     ngx_uint_t                limits, retry_after;
     ngx_zapier_limit_view_t  *view;
 
@@ -256,32 +314,55 @@ ngx_http_zapier_limit_headers(ngx_http_request_t *r,
         ngx_http_zapier_limit_hide(r, limits, retry_after);
     }
 
+    p = ngx_pnalloc(r->pool, 4 * NGX_INT64_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
     /* the upstream may close a gate without telling its limit */
 
     if (limits
         && view->limit >= 0
-        && ngx_http_zapier_add_number(r, "X-RateLimit-Limit", view->limit)
+        && ngx_http_zapier_limit_header(r, "X-RateLimit-Limit", view->limit,
+                                        &p)
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
     if (limits
-        && (ngx_http_zapier_add_number(r, "X-RateLimit-Remaining",
-                                       view->remaining)
+        && (ngx_http_zapier_limit_header(r, "X-RateLimit-Remaining",
+                                         view->remaining, &p)
                != NGX_OK
-            || ngx_http_zapier_add_number(r, "X-RateLimit-Reset", view->reset)
+            || ngx_http_zapier_limit_header(r, "X-RateLimit-Reset",
+                                            view->reset, &p)
                != NGX_OK))
     {
         return NGX_ERROR;
     }
 
     if (retry_after) {
-        return ngx_http_zapier_add_number(r, "Retry-After",
-                                          view->retry_after);
+        return ngx_http_zapier_limit_header(r, "Retry-After",
+                                            view->retry_after, &p);
     }
 
     return NGX_OK;
+}
+
+
+/* the number is written to *p, which goes on to its end */
+
+static ngx_int_t
+ngx_http_zapier_limit_header(ngx_http_request_t *r, const char *name,
+    int64_t number, u_char **p)
+{
+    ngx_str_t  value;
+
+    value.data = *p;
+    *p = ngx_http_zapier_put_number(*p, number);
+    value.len = *p - value.data;
+
+    return ngx_http_zapier_add_header(r, name, &value);
 }
 
 

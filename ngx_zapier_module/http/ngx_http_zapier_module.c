@@ -1,7 +1,7 @@
 
 /*
  * The module's definition: directives and hooks.  How a directive is read
- * stands in ngx_http_zapier_directive.c, what is done with a request in
+ * stands in ngx_http_zapier_*directive.c, what is done with a request in
  * ngx_http_zapier_handler.c.
  */
 
@@ -82,6 +82,27 @@ static ngx_command_t  ngx_http_zapier_commands[] = {
       offsetof(ngx_http_zapier_main_conf_t, token_missing_cache),
       NULL },
 
+    { ngx_string("zapier_token_key"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE12,
+      ngx_http_zapier_token_key,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("zapier_oauth_client"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE23,
+      ngx_http_zapier_oauth_client,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("zapier_oauth_token"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE123,
+      ngx_http_zapier_oauth_token,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("zapier_limit_zone"),
       NGX_HTTP_MAIN_CONF|NGX_CONF_2MORE,
       ngx_http_zapier_limit_zone,
@@ -127,6 +148,13 @@ static ngx_command_t  ngx_http_zapier_commands[] = {
     { ngx_string("zapier_limit"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_http_zapier_limit,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("zapier_admin"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
+      ngx_http_zapier_admin,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },

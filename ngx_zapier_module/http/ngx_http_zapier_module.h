@@ -14,7 +14,9 @@
 #include <ngx_http.h>
 #include <ngx_zapier_envelope.h>
 #include <ngx_zapier_tenant.h>
+#include <ngx_zapier_oauth.h>
 #include <ngx_zapier_token.h>
+#include <ngx_zapier_token_keyring.h>
 #include <ngx_zapier_limit.h>
 
 
@@ -22,6 +24,8 @@
 #define NGX_HTTP_ZAPIER_BODY_ACTION_RUN  1
 
 #define NGX_HTTP_ZAPIER_BODY_MAX         (1024 * 1024)
+
+#define NGX_HTTP_ZAPIER_COOLDOWN         60000
 
 
 /* where a directive stands, for what only the whole configuration tells */
@@ -54,7 +58,12 @@ typedef struct {
     ngx_array_t               *tenant_zone; /* the default zapier_limit */
     ngx_http_zapier_mention_t  zone;
     ngx_http_zapier_mention_t  store;      /* zapier_redis */
-    ngx_http_zapier_mention_t  used;       /* the first zapier_tenant */
+    ngx_http_zapier_mention_t  used;       /* what first needs Redis */
+    ngx_http_zapier_mention_t  oauth_client;
+    ngx_http_zapier_mention_t  oauth_token;
+    ngx_zapier_oauth_t        *oauth;      /* NULL: not configured */
+    ngx_zapier_keyring_t      *keyring;    /* zapier_token_key */
+    ngx_flag_t                 key_required;
     ngx_zapier_tokens_t       *tokens;
     ngx_zapier_limits_t        limits;
 } ngx_http_zapier_main_conf_t;
@@ -73,6 +82,9 @@ typedef struct {
     /* the first directive here that does nothing without ... */
     ngx_http_zapier_mention_t  needs_tenant;
     ngx_http_zapier_mention_t  needs_body;
+
+    /* the zapier_body whose max= is in force, if it has one */
+    ngx_http_zapier_mention_t  sized;
 } ngx_http_zapier_loc_conf_t;
 
 
@@ -114,6 +126,8 @@ typedef struct {
                                               claim */
     ngx_http_upstream_t       *upstream;   /* r->upstream before it */
 
+    void                      *admin;      /* of zapier_admin */
+
     unsigned                   reading:1;  /* inside the body reader */
     unsigned                   body_too_large:1;
     unsigned                   body_done:1;
@@ -148,7 +162,7 @@ char *ngx_http_zapier_merge_loc_conf(ngx_conf_t *cf, void *parent,
 ngx_int_t ngx_http_zapier_conf_finish(ngx_conf_t *cf);
 
 
-/* ngx_http_zapier_directive.c: setters of the commands table */
+/* ngx_http_zapier_*directive.c: setters of the commands table */
 
 char *ngx_http_zapier_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_zapier_redis(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
@@ -161,6 +175,12 @@ char *ngx_http_zapier_scope(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_zapier_limit_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_zapier_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_zapier_oauth_client(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_zapier_oauth_token(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_zapier_token_key(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 
 /* The zone of that name, made undefined at its first mention.  NULL: no
  * memory. */
@@ -248,6 +268,13 @@ ngx_int_t ngx_http_zapier_limit_headers(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 
 
+/* ngx_http_zapier_oauth.c: ngx_zapier_oauth_t.call by oauth->data, the URI
+ * (ngx_str_t *) of an internal location */
+
+ngx_int_t ngx_http_zapier_oauth_call(ngx_zapier_oauth_t *oauth,
+    ngx_zapier_oauth_call_t *call);
+
+
 /* ngx_http_zapier_filter.c: the header filter and the LOG phase */
 
 ngx_int_t ngx_http_zapier_filter_init(ngx_conf_t *cf);
@@ -282,6 +309,11 @@ u_char *ngx_http_zapier_put_number(u_char *p, int64_t n);
 
 #define ngx_http_zapier_put(p, literal)                                      \
     ngx_cpymem(p, literal, sizeof(literal) - 1)
+
+
+/* ngx_http_zapier_admin.c: the setter and all that follows of it */
+
+char *ngx_http_zapier_admin(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
 
 /* ngx_http_zapier_variable.c */

@@ -86,7 +86,8 @@ static ngx_str_t  ngx_http_zapier_token_names[] = {
     ngx_string("NONE"),
     ngx_string("HIT"),
     ngx_string("MISS"),
-    ngx_string("STALE")
+    ngx_string("STALE"),
+    ngx_string("REFRESHED")
 };
 
 

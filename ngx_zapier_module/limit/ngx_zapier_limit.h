@@ -45,6 +45,8 @@ typedef struct {
     ngx_zapier_limit_zone_t   *zone;
     ngx_str_t                  key;
     uint32_t                   units;
+    uint32_t                   hash;       /* private: of zone and key, 0:
+                                              not known yet */
     uint64_t                   charged;    /* private: when, 0: not */
 } ngx_zapier_limit_scope_t;
 

@@ -14,8 +14,8 @@
 #define NGX_ZAPIER_LIMIT_WALL  1000
 
 
-static ngx_int_t ngx_zapier_limit_link(ngx_zapier_limit_link_t *link,
-    ngx_zapier_limit_scope_t *scope);
+static ngx_int_t ngx_zapier_limit_link(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_link_t *link, ngx_zapier_limit_scope_t *scope);
 static ngx_uint_t ngx_zapier_limit_repeated(ngx_zapier_limit_claim_t *claim,
     ngx_uint_t i);
 static void ngx_zapier_limit_clocks(ngx_zapier_limit_chain_t *chain);
@@ -43,7 +43,8 @@ ngx_zapier_limit_chain_open(ngx_zapier_limit_chain_t *chain,
             continue;
         }
 
-        if (ngx_zapier_limit_link(&chain->links[chain->n], &claim->scopes[i])
+        if (ngx_zapier_limit_link(limits, &chain->links[chain->n],
+                                  &claim->scopes[i])
             != NGX_OK)
         {
             return NGX_ERROR;
@@ -163,8 +164,8 @@ ngx_zapier_limit_evict(ngx_zapier_shm_table_t *table,
 
 
 static ngx_int_t
-ngx_zapier_limit_link(ngx_zapier_limit_link_t *link,
-    ngx_zapier_limit_scope_t *scope)
+ngx_zapier_limit_link(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_link_t *link, ngx_zapier_limit_scope_t *scope)
 {
     u_char     *p;
     ngx_str_t  *name;
@@ -184,7 +185,13 @@ ngx_zapier_limit_link(ngx_zapier_limit_link_t *link,
     link->scope = scope;
     link->entry = NULL;
     link->key_len = p - link->key;
-    link->hash = ngx_murmur_hash2(link->key, link->key_len);
+
+    if (scope->hash == 0) {
+        scope->hash = ngx_zapier_shm_hash(limits->shm, link->key,
+                                          link->key_len);
+    }
+
+    link->hash = scope->hash;
 
     return NGX_OK;
 }

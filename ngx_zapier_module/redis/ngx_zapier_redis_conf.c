@@ -7,12 +7,12 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include <ngx_zapier_file.h>
 #include <ngx_zapier_redis_link.h>
 
 
-#define NGX_ZAPIER_REDIS_PORT          6379
-#define NGX_ZAPIER_REDIS_DB_LEN        9
-#define NGX_ZAPIER_REDIS_PASSWORD_LEN  4096
+#define NGX_ZAPIER_REDIS_PORT    6379
+#define NGX_ZAPIER_REDIS_DB_LEN  9
 
 
 static ngx_int_t ngx_zapier_redis_url(ngx_conf_t *cf,
@@ -35,9 +35,6 @@ static ngx_int_t ngx_zapier_redis_check(ngx_conf_t *cf,
     ngx_zapier_redis_t *redis);
 static ngx_int_t ngx_zapier_redis_password(ngx_conf_t *cf,
     ngx_zapier_redis_t *redis);
-static ngx_int_t ngx_zapier_redis_password_read(ngx_conf_t *cf,
-    ngx_str_t *name, ngx_str_t *text);
-static void ngx_zapier_redis_password_zero(void *data);
 
 
 ngx_zapier_redis_t *
@@ -449,140 +446,11 @@ ngx_zapier_redis_check(ngx_conf_t *cf, ngx_zapier_redis_t *redis)
 static ngx_int_t
 ngx_zapier_redis_password(ngx_conf_t *cf, ngx_zapier_redis_t *redis)
 {
-    u_char              *p;
-    ngx_str_t           *name, text;
-    ngx_pool_cleanup_t  *cln;
-
-    u_char  buf[NGX_ZAPIER_REDIS_PASSWORD_LEN];
-
-    name = &redis->conf.password_file;
-
-    if (name->len == 0) {
+    if (redis->conf.password_file.len == 0) {
         return NGX_OK;
     }
 
-    if (ngx_conf_full_name(cf->cycle, name, 1) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    cln = ngx_pool_cleanup_add(cf->pool, 0);
-    if (cln == NULL) {
-        return NGX_ERROR;
-    }
-
-    text.data = buf;
-    text.len = sizeof(buf);
-
-    if (ngx_zapier_redis_password_read(cf, name, &text) != NGX_OK) {
-        ngx_explicit_memzero(buf, sizeof(buf));
-        return NGX_ERROR;
-    }
-
-    p = ngx_pnalloc(cf->pool, text.len);
-
-    if (p != NULL) {
-        ngx_memcpy(p, text.data, text.len);
-
-        redis->password.data = p;
-        redis->password.len = text.len;
-
-        cln->handler = ngx_zapier_redis_password_zero;
-        cln->data = redis;
-    }
-
-    ngx_explicit_memzero(buf, sizeof(buf));
-
-    return (p != NULL) ? NGX_OK : NGX_ERROR;
-}
-
-
-/* The one line of the file; text comes with the size of its buffer. */
-
-static ngx_int_t
-ngx_zapier_redis_password_read(ngx_conf_t *cf, ngx_str_t *name,
-    ngx_str_t *text)
-{
-    ssize_t          n;
-    ngx_fd_t         fd;
-    const char      *reason;
-    ngx_file_info_t  fi;
-
-    fd = ngx_open_file(name->data, NGX_FILE_RDONLY, NGX_FILE_OPEN, 0);
-
-    if (fd == NGX_INVALID_FILE) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           ngx_open_file_n " \"%V\" of \"password_file=\" of "
-                           "\"zapier_redis\" failed", name);
-        return NGX_ERROR;
-    }
-
-    if (ngx_fd_info(fd, &fi) == NGX_FILE_ERROR) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           ngx_fd_info_n " \"%V\" failed", name);
-        (void) ngx_close_file(fd);
-        return NGX_ERROR;
-    }
-
-    n = ngx_read_fd(fd, text->data, text->len);
-
-    if (n == -1) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
-                           ngx_read_fd_n " \"%V\" of \"password_file=\" of "
-                           "\"zapier_redis\" failed", name);
-        (void) ngx_close_file(fd);
-        return NGX_ERROR;
-    }
-
-    (void) ngx_close_file(fd);
-
-    if (ngx_file_access(&fi) & S_IROTH) {
-        ngx_conf_log_error(NGX_LOG_WARN, cf, 0,
-                           "\"%V\" of \"password_file=\" of \"zapier_redis\" "
-                           "may be read by everybody, \"chmod o-r\" it", name);
-    }
-
-    if ((size_t) n == text->len) {
-        reason = "too long";
-        goto invalid;
-    }
-
-    text->len = n;
-
-    if (text->len && text->data[text->len - 1] == LF) {
-        text->len--;
-    }
-
-    if (text->len && text->data[text->len - 1] == CR) {
-        text->len--;
-    }
-
-    if (text->len == 0) {
-        reason = "empty";
-        goto invalid;
-    }
-
-    if (memchr(text->data, LF, text->len) != NULL) {
-        reason = "more than one line";
-        goto invalid;
-    }
-
-    return NGX_OK;
-
-invalid:
-
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "\"%V\" of \"password_file=\" of \"zapier_redis\" is "
-                       "%s, it must hold the password in one line",
-                       name, reason);
-
-    return NGX_ERROR;
-}
-
-
-static void
-ngx_zapier_redis_password_zero(void *data)
-{
-    ngx_zapier_redis_t  *redis = data;
-
-    ngx_explicit_memzero(redis->password.data, redis->password.len);
+    return ngx_zapier_file_line(cf, &redis->conf.password_file,
+                                "\"password_file=\" of \"zapier_redis\"",
+                                "the password", &redis->password);
 }

@@ -466,7 +466,10 @@ ngx_zapier_redis_create_reply(const redisReadTask *task,
 }
 
 
-/* makes hiredis stop; it would say "Out of memory" */
+/*
+ * Makes hiredis stop; it would say "Out of memory".  It gives its buffer
+ * back then, with the replies behind this one.
+ */
 
 static void *
 ngx_zapier_redis_refuse(const redisReadTask *task, const char *error)
@@ -475,6 +478,8 @@ ngx_zapier_redis_refuse(const redisReadTask *task, const char *error)
 
     reader = task->privdata;
     reader->error = error;
+
+    ngx_explicit_memzero(reader->hiredis->buf, reader->hiredis->len);
 
     return NULL;
 }

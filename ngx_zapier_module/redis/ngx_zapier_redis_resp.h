@@ -4,7 +4,8 @@
  * sockets and no events.
  *
  * Replies may hold tokens, so every byte that passed through here is zeroed
- * before its memory is given back.
+ * before its memory is given back; but what follows a breach of the protocol
+ * is given back by hiredis.
  */
 
 

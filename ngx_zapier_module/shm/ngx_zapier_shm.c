@@ -15,7 +15,7 @@
 #define NGX_ZAPIER_SHM_MAGIC        0x7a617069   /* "zapi" */
 
 /* to be raised when the meaning of what lies in the zone changes */
-#define NGX_ZAPIER_SHM_ABI          1
+#define NGX_ZAPIER_SHM_ABI          2
 
 /* bytes of the zone per bucket of each table */
 #define NGX_ZAPIER_SHM_PER_BUCKET   1024
@@ -25,6 +25,8 @@
 static ngx_int_t ngx_zapier_shm_init_zone(ngx_shm_zone_t *zone, void *data);
 static ngx_int_t ngx_zapier_shm_adopt(ngx_zapier_shm_t *shm);
 static ngx_int_t ngx_zapier_shm_create(ngx_zapier_shm_t *shm);
+static ngx_int_t ngx_zapier_shm_draw(ngx_zapier_shm_t *shm,
+    ngx_zapier_hash_secret_t *secret);
 static ngx_int_t ngx_zapier_shm_create_table(ngx_zapier_shm_t *shm,
     ngx_zapier_shm_table_t *table, ngx_zapier_shm_table_sh_t *tsh);
 static uint32_t ngx_zapier_shm_signature(ngx_zapier_shm_t *shm);
@@ -91,6 +93,13 @@ ngx_zapier_shm_data(ngx_zapier_shm_table_t *table)
 }
 
 
+uint32_t
+ngx_zapier_shm_hash(ngx_zapier_shm_t *shm, u_char *key, size_t len)
+{
+    return (uint32_t) ngx_zapier_hash(&shm->sh->secret, key, len);
+}
+
+
 static ngx_int_t
 ngx_zapier_shm_init_zone(ngx_shm_zone_t *zone, void *data)
 {
@@ -113,7 +122,7 @@ ngx_zapier_shm_init_zone(ngx_shm_zone_t *zone, void *data)
         return NGX_ERROR;
     }
 
-    return NGX_OK;
+    return ngx_zapier_shm_draw(shm, &shm->sh->secret);
 }
 
 
@@ -225,6 +234,36 @@ ngx_zapier_shm_create_table(ngx_zapier_shm_t *shm,
     }
 
     return NGX_OK;
+}
+
+
+/* ngx_random() will not do: it can be worked out from what it gave away. */
+
+static ngx_int_t
+ngx_zapier_shm_draw(ngx_zapier_shm_t *shm, ngx_zapier_hash_secret_t *secret)
+{
+    ssize_t   n;
+    ngx_fd_t  fd;
+
+    fd = ngx_open_file((u_char *) "/dev/urandom", NGX_FILE_RDONLY,
+                       NGX_FILE_OPEN, 0);
+    if (fd == NGX_INVALID_FILE) {
+        ngx_log_error(NGX_LOG_EMERG, shm->zone->shm.log, ngx_errno,
+                      ngx_open_file_n " \"/dev/urandom\" failed");
+        return NGX_ERROR;
+    }
+
+    n = ngx_read_fd(fd, secret, sizeof(ngx_zapier_hash_secret_t));
+
+    if (n != sizeof(ngx_zapier_hash_secret_t)) {
+        ngx_log_error(NGX_LOG_EMERG, shm->zone->shm.log,
+                      (n == -1) ? ngx_errno : 0,
+                      ngx_read_fd_n " \"/dev/urandom\" failed");
+    }
+
+    (void) ngx_close_file(fd);
+
+    return (n == sizeof(ngx_zapier_hash_secret_t)) ? NGX_OK : NGX_ERROR;
 }
 
 

@@ -15,6 +15,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include <ngx_zapier_hash.h>
 
 
 #define NGX_ZAPIER_SHM_TABLES  4
@@ -82,6 +83,13 @@ ngx_int_t ngx_zapier_shm_table_add(ngx_zapier_shm_t *shm,
     ngx_zapier_shm_table_t *table);
 
 
+/*
+ * The hash of a key, for lookup and insert.  It differs from zone to zone:
+ * keys are names that callers choose.
+ */
+uint32_t ngx_zapier_shm_hash(ngx_zapier_shm_t *shm, u_char *key, size_t len);
+
+
 #define ngx_zapier_shm_lock(shm)    ngx_shmtx_lock(&(shm)->shpool->mutex)
 #define ngx_zapier_shm_unlock(shm)  ngx_shmtx_unlock(&(shm)->shpool->mutex)
 
@@ -142,6 +150,7 @@ struct ngx_zapier_shm_sh_s {
     uint32_t                   abi;
     uint32_t                   signature;
     uint32_t                   ntables;
+    ngx_zapier_hash_secret_t   secret;     /* as long as the zone lives */
     ngx_uint_t                 nomem;      /* the last allocation failed */
     time_t                     nomem_logged;
     ngx_zapier_shm_table_sh_t  tables[NGX_ZAPIER_SHM_TABLES];

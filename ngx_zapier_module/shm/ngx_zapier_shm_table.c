@@ -22,8 +22,8 @@
 #define NGX_ZAPIER_SHM_ANY    256
 
 /*
- * Entries of one bucket.  Chance does not bring as many together; but names
- * of one hash are found at will, and each look-up would walk over them all.
+ * Entries of one bucket.  Neither chance nor who chooses names brings as
+ * many together; should it happen, look-ups stay short all the same.
  */
 #define NGX_ZAPIER_SHM_CHAIN  64
 

@@ -17,6 +17,12 @@
 /* bytes of an answer that are looked at, a longer one is not understood */
 #define NGX_ZAPIER_OAUTH_ANSWER_LEN  16384
 
+/* longest expires_in that is believed, s */
+#define NGX_ZAPIER_OAUTH_EXPIRES_IN  (10 * 365 * 86400)
+
+/* longest ngx_zapier_oauth_answer_t.error */
+#define NGX_ZAPIER_OAUTH_ERROR_LEN   64
+
 
 typedef struct ngx_zapier_oauth_s       ngx_zapier_oauth_t;
 typedef struct ngx_zapier_oauth_call_s  ngx_zapier_oauth_call_t;
@@ -111,6 +117,9 @@ ngx_int_t ngx_zapier_oauth_request(ngx_zapier_oauth_t *oauth,
  */
 ngx_int_t ngx_zapier_oauth_parse(ngx_zapier_oauth_call_t *call,
     ngx_pool_t *pool, ngx_zapier_oauth_answer_t *answer);
+
+/* Memory that is zeroed with pool.  NULL: no memory. */
+u_char *ngx_zapier_oauth_alloc(ngx_pool_t *pool, size_t len);
 
 
 #endif /* _NGX_ZAPIER_OAUTH_H_INCLUDED_ */

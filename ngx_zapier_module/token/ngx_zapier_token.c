@@ -13,6 +13,7 @@
 #define NGX_ZAPIER_TOKEN_SPARE     250
 
 
+static ngx_int_t ngx_zapier_token_name(u_char *name, size_t len);
 static void ngx_zapier_token_zero(void *data);
 
 
@@ -35,8 +36,20 @@ ngx_zapier_tokens_init_worker(ngx_zapier_tokens_t *tokens, ngx_cycle_t *cycle)
     worker->cycle = cycle;
     worker->fd = (ngx_socket_t) -1;
 
+    if (ngx_zapier_token_name(worker->name, sizeof(worker->name)) != NGX_OK) {
+        ngx_log_error(NGX_LOG_EMERG, cycle->log, ngx_errno,
+                      "reading \"/dev/urandom\" failed");
+        return NGX_ERROR;
+    }
+
     ngx_rbtree_init(&worker->flights, &worker->sentinel,
                     ngx_str_rbtree_insert_value);
+    ngx_rbtree_init(&worker->refreshes, &worker->sentinel,
+                    ngx_str_rbtree_insert_value);
+
+    if (tokens->keyring) {
+        ngx_zapier_keyring_init_worker(tokens->keyring);
+    }
 
     if (ngx_zapier_token_watch_init(worker) != NGX_OK) {
         return NGX_ERROR;
@@ -61,6 +74,8 @@ ngx_zapier_tokens_exit_worker(ngx_zapier_tokens_t *tokens)
 
     ngx_zapier_token_watch_done(worker);
     ngx_zapier_token_flights_destroy(worker);
+    ngx_zapier_token_refreshes_destroy(worker);
+    ngx_zapier_token_clock_done(worker);
 
     tokens->worker = NULL;
 }
@@ -77,11 +92,11 @@ ngx_zapier_token_start(ngx_zapier_tokens_t *tokens, ngx_zapier_token_op_t *op)
     op->flight = NULL;
     op->redis_time = -1;
     op->started = 0;
+    op->retry_after = 0;
 
-    value.authorization_len = 0;
-    value.scope_len = 0;
+    ngx_zapier_token_value_init(&value);
 
-    ngx_zapier_token_key(&key, &op->tenant);
+    ngx_zapier_token_key(tokens, &key, &op->tenant);
 
     rc = ngx_zapier_token_cache_get(tokens, &key, &value);
 
@@ -110,7 +125,7 @@ ngx_zapier_token_start(ngx_zapier_tokens_t *tokens, ngx_zapier_token_op_t *op)
 
 done:
 
-    rc = ngx_zapier_token_fill(op, &value);
+    rc = ngx_zapier_token_settle(tokens->worker, &key, op, &value);
 
 failed:
 
@@ -144,6 +159,49 @@ ngx_zapier_token_has_scope(ngx_str_t *scope, ngx_str_t *name)
 
 
 ngx_int_t
+ngx_zapier_token_settle(ngx_zapier_token_worker_t *worker,
+    ngx_zapier_token_key_t *key, ngx_zapier_token_op_t *op,
+    ngx_zapier_token_value_t *value)
+{
+    ngx_int_t             rc;
+    ngx_uint_t            now;
+    ngx_zapier_tokens_t  *tokens;
+
+    tokens = worker->tokens;
+
+    if (tokens->oauth == NULL) {
+        return ngx_zapier_token_fill(op, value);
+    }
+
+    now = value->refreshable
+          && (value->result == NGX_ZAPIER_TOKEN_EXPIRED
+              || (value->result == NGX_ZAPIER_TOKEN_OK
+                  && (value->refused || op->force)));
+
+    if (now
+        || (value->result == NGX_ZAPIER_TOKEN_MISSING
+            && ngx_zapier_token_minted(&key->tenant)))
+    {
+        rc = ngx_zapier_token_refresh_join(worker, key, op, value);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+    } else if (value->refreshable
+               && value->expires != 0
+               && value->result == NGX_ZAPIER_TOKEN_OK
+               && value->expires - ngx_zapier_token_now(tokens)
+                  <= ngx_zapier_token_margin(tokens, key))
+    {
+        ngx_zapier_token_refresh_ahead(worker, key, op, value);
+    }
+
+    return ngx_zapier_token_fill(op, value);
+}
+
+
+ngx_int_t
 ngx_zapier_token_fill(ngx_zapier_token_op_t *op,
     ngx_zapier_token_value_t *value)
 {
@@ -153,6 +211,7 @@ ngx_zapier_token_fill(ngx_zapier_token_op_t *op,
     op->result = value->result;
     op->source = value->source;
     op->expires = (time_t) value->expires;
+    op->retry_after = (time_t) ((value->retry + 999) / 1000);
 
     ngx_str_null(&op->authorization);
     ngx_str_null(&op->scope);
@@ -193,6 +252,49 @@ ngx_zapier_token_fill(ngx_zapier_token_op_t *op,
     }
 
     return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_zapier_token_keep(ngx_pool_t *pool, ngx_str_t *text, ngx_str_t *copy)
+{
+    ngx_str_null(copy);
+
+    if (text->len == 0) {
+        return NGX_OK;
+    }
+
+    copy->data = ngx_zapier_oauth_alloc(pool, text->len);
+    if (copy->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    copy->len = text->len;
+    ngx_memcpy(copy->data, text->data, text->len);
+
+    return NGX_OK;
+}
+
+
+/* What no other worker of any node has. */
+
+static ngx_int_t
+ngx_zapier_token_name(u_char *name, size_t len)
+{
+    ssize_t   n;
+    ngx_fd_t  fd;
+
+    fd = ngx_open_file((u_char *) "/dev/urandom", NGX_FILE_RDONLY,
+                       NGX_FILE_OPEN, 0);
+    if (fd == NGX_INVALID_FILE) {
+        return NGX_ERROR;
+    }
+
+    n = ngx_read_fd(fd, name, len);
+
+    (void) ngx_close_file(fd);
+
+    return (n == (ssize_t) len) ? NGX_OK : NGX_ERROR;
 }
 
 

@@ -27,7 +27,9 @@ typedef struct {
     uint16_t                    authorization_len;
     uint16_t                    scope_len;
     u_char                      result;
-    u_char                      dirty;      /* changed since the read began */
+    unsigned                    dirty:1;    /* changed since the read began */
+    unsigned                    refreshable:1;
+    unsigned                    refused:1;  /* by upstream */
     u_char                      data[1];
 } ngx_zapier_token_entry_t;
 
@@ -47,11 +49,12 @@ static ngx_int_t ngx_zapier_token_evict(ngx_zapier_shm_table_t *table,
     ngx_zapier_shm_node_t *node);
 static ngx_uint_t ngx_zapier_token_usable(ngx_zapier_tokens_t *tokens,
     ngx_zapier_token_entry_t *entry);
-static ngx_uint_t ngx_zapier_token_live(ngx_zapier_token_entry_t *entry);
+static ngx_uint_t ngx_zapier_token_live(ngx_zapier_tokens_t *tokens,
+    ngx_zapier_token_entry_t *entry);
 static ngx_uint_t ngx_zapier_token_fresh(ngx_zapier_tokens_t *tokens,
     ngx_zapier_token_entry_t *entry, uint64_t now);
-static void ngx_zapier_token_load(ngx_zapier_token_entry_t *entry,
-    ngx_zapier_token_value_t *value);
+static void ngx_zapier_token_load(ngx_zapier_tokens_t *tokens,
+    ngx_zapier_token_entry_t *entry, ngx_zapier_token_value_t *value);
 static void ngx_zapier_token_save(ngx_zapier_tokens_t *tokens,
     ngx_zapier_token_key_t *key, ngx_zapier_token_entry_t *entry,
     uint64_t requested, ngx_zapier_token_value_t *value);
@@ -77,7 +80,9 @@ ngx_zapier_tokens_init(ngx_conf_t *cf, ngx_zapier_tokens_t *tokens)
     tokens->table.data = tokens;
     tokens->table.data_size = sizeof(ngx_zapier_token_state_t);
 
-    if (ngx_zapier_shm_table_add(tokens->shm, &tokens->table) != NGX_OK) {
+    if (ngx_zapier_shm_table_add(tokens->shm, &tokens->table) != NGX_OK
+        || ngx_zapier_token_leases_init(tokens) != NGX_OK)
+    {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "too many tables in zone \"%V\"",
                            &tokens->shm->zone->shm.name);
@@ -88,11 +93,23 @@ ngx_zapier_tokens_init(ngx_conf_t *cf, ngx_zapier_tokens_t *tokens)
 }
 
 
+ngx_zapier_token_counters_t *
+ngx_zapier_token_counters(ngx_zapier_tokens_t *tokens)
+{
+    ngx_zapier_token_state_t  *state;
+
+    state = ngx_zapier_shm_data(&tokens->table);
+
+    return &state->counters;
+}
+
+
 void
-ngx_zapier_token_key(ngx_zapier_token_key_t *key, ngx_str_t *tenant)
+ngx_zapier_token_key(ngx_zapier_tokens_t *tokens, ngx_zapier_token_key_t *key,
+    ngx_str_t *tenant)
 {
     key->tenant = *tenant;
-    key->hash = ngx_murmur_hash2(tenant->data, tenant->len);
+    key->hash = ngx_zapier_shm_hash(tokens->shm, tenant->data, tenant->len);
 }
 
 
@@ -114,11 +131,11 @@ ngx_zapier_token_cache_get(ngx_zapier_tokens_t *tokens,
     if (entry && ngx_zapier_token_usable(tokens, entry)) {
 
         if (ngx_zapier_token_fresh(tokens, entry, now)) {
-            ngx_zapier_token_load(entry, value);
+            ngx_zapier_token_load(tokens, entry, value);
             rc = NGX_OK;
 
-        } else if (ngx_zapier_token_live(entry)) {
-            ngx_zapier_token_load(entry, value);
+        } else if (ngx_zapier_token_live(tokens, entry)) {
+            ngx_zapier_token_load(tokens, entry, value);
             rc = NGX_AGAIN;
         }
     }
@@ -154,7 +171,7 @@ ngx_zapier_token_cache_claim(ngx_zapier_tokens_t *tokens,
     } else if (ngx_zapier_token_usable(tokens, entry)
                && ngx_zapier_token_fresh(tokens, entry, now))
     {
-        ngx_zapier_token_load(entry, value);
+        ngx_zapier_token_load(tokens, entry, value);
         rc = NGX_OK;
 
     } else if (entry->lease > now && entry->signature == tokens->signature) {
@@ -186,6 +203,7 @@ ngx_zapier_token_cache_store(ngx_zapier_tokens_t *tokens,
     ngx_zapier_token_key_t *key, uint64_t id, uint64_t requested,
     ngx_zapier_token_value_t *value)
 {
+    uint32_t                   refused;
     ngx_zapier_token_state_t  *state;
     ngx_zapier_token_entry_t  *entry;
 
@@ -193,6 +211,12 @@ ngx_zapier_token_cache_store(ngx_zapier_tokens_t *tokens,
 
     state = ngx_zapier_shm_data(&tokens->table);
     entry = ngx_zapier_token_lookup(tokens, key);
+
+    refused = ngx_zapier_token_lease_refused(tokens, key);
+
+    value->refused = refused != 0
+                     && refused == ngx_crc32_long(value->data,
+                                                  value->authorization_len);
 
     /*
      * Changes are noted in the entry: if it has gone or is another's, it
@@ -240,8 +264,8 @@ ngx_zapier_token_cache_release(ngx_zapier_tokens_t *tokens,
         if (!ngx_zapier_token_usable(tokens, entry)) {
             ngx_zapier_token_void(tokens, entry);
 
-        } else if (ngx_zapier_token_live(entry)) {
-            ngx_zapier_token_load(entry, value);
+        } else if (ngx_zapier_token_live(tokens, entry)) {
+            ngx_zapier_token_load(tokens, entry, value);
             rc = NGX_OK;
         }
     }
@@ -270,7 +294,7 @@ ngx_zapier_token_cache_drop(ngx_zapier_tokens_t *tokens, ngx_str_t *tenant)
         return;
     }
 
-    ngx_zapier_token_key(&key, tenant);
+    ngx_zapier_token_key(tokens, &key, tenant);
 
     ngx_zapier_shm_lock(tokens->shm);
 
@@ -282,6 +306,43 @@ ngx_zapier_token_cache_drop(ngx_zapier_tokens_t *tokens, ngx_str_t *tenant)
     }
 
     ngx_zapier_shm_unlock(tokens->shm);
+}
+
+
+void
+ngx_zapier_token_refused(ngx_zapier_tokens_t *tokens,
+    ngx_zapier_token_op_t *op)
+{
+    uint32_t                   crc;
+    ngx_zapier_token_key_t     key;
+    ngx_zapier_token_entry_t  *entry;
+
+    if (tokens->oauth == NULL || op->authorization.len == 0) {
+        return;
+    }
+
+    ngx_zapier_token_key(tokens, &key, &op->tenant);
+
+    crc = ngx_crc32_long(op->authorization.data, op->authorization.len);
+
+    ngx_zapier_shm_lock(tokens->shm);
+
+    entry = ngx_zapier_token_lookup(tokens, &key);
+
+    if (entry
+        && entry->refreshable
+        && entry->authorization_len == op->authorization.len
+        && ngx_memcmp(entry->data, op->authorization.data,
+                      op->authorization.len)
+           == 0
+        && ngx_zapier_token_lease_refuse(tokens, &key, crc) == NGX_OK)
+    {
+        entry->refused = 1;
+    }
+
+    ngx_zapier_shm_unlock(tokens->shm);
+
+    ngx_zapier_token_count(tokens, refused);
 }
 
 
@@ -318,10 +379,12 @@ ngx_zapier_token_usable(ngx_zapier_tokens_t *tokens,
 /* Is it a token, and one that has not expired? */
 
 static ngx_uint_t
-ngx_zapier_token_live(ngx_zapier_token_entry_t *entry)
+ngx_zapier_token_live(ngx_zapier_tokens_t *tokens,
+    ngx_zapier_token_entry_t *entry)
 {
     return entry->result == NGX_ZAPIER_TOKEN_OK
-           && (entry->expires == 0 || entry->expires > ngx_time());
+           && (entry->expires == 0
+               || entry->expires > ngx_zapier_token_now(tokens));
 }
 
 
@@ -337,7 +400,7 @@ ngx_zapier_token_fresh(ngx_zapier_tokens_t *tokens,
     /* another worker may have stored it while we waited for the mutex */
     age = (now > entry->requested) ? now - entry->requested : 0;
 
-    cache = ngx_zapier_token_live(entry) ? tokens->cache
+    cache = ngx_zapier_token_live(tokens, entry) ? tokens->cache
                                          : tokens->missing_cache;
 
     if (age >= cache) {
@@ -358,11 +421,14 @@ ngx_zapier_token_fresh(ngx_zapier_tokens_t *tokens,
 
 
 static void
-ngx_zapier_token_load(ngx_zapier_token_entry_t *entry,
-    ngx_zapier_token_value_t *value)
+ngx_zapier_token_load(ngx_zapier_tokens_t *tokens,
+    ngx_zapier_token_entry_t *entry, ngx_zapier_token_value_t *value)
 {
     value->result = entry->result;
     value->expires = entry->expires;
+    value->retry = 0;
+    value->refreshable = entry->refreshable;
+    value->refused = entry->refused;
     value->authorization_len = entry->authorization_len;
     value->scope_len = entry->scope_len;
 
@@ -370,9 +436,10 @@ ngx_zapier_token_load(ngx_zapier_token_entry_t *entry,
                value->authorization_len + value->scope_len);
 
     if (value->result == NGX_ZAPIER_TOKEN_OK
-        && !ngx_zapier_token_live(entry))
+        && !ngx_zapier_token_live(tokens, entry))
     {
-        value->result = NGX_ZAPIER_TOKEN_EXPIRED;
+        value->result = value->refreshable ? NGX_ZAPIER_TOKEN_EXPIRED
+                                           : NGX_ZAPIER_TOKEN_REAUTHORIZE;
     }
 }
 
@@ -410,6 +477,8 @@ ngx_zapier_token_save(ngx_zapier_tokens_t *tokens,
 
     entry->signature = tokens->signature;
     entry->result = (u_char) value->result;
+    entry->refreshable = value->refreshable;
+    entry->refused = value->refused;
     entry->expires = value->expires;
     entry->authorization_len = (uint16_t) value->authorization_len;
     entry->scope_len = (uint16_t) value->scope_len;

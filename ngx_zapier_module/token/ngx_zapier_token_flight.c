@@ -252,10 +252,14 @@ ngx_zapier_token_flight_step(ngx_zapier_token_flight_t *flight,
 static ngx_int_t
 ngx_zapier_token_flight_ask(ngx_zapier_token_flight_t *flight)
 {
-    ngx_str_t             argv[6];
+    ngx_str_t             argv[2 + NGX_ZAPIER_TOKEN_FIELDS];
     ngx_zapier_tokens_t  *tokens;
 
     tokens = flight->tokens;
+
+    /* its answer comes first */
+
+    ngx_zapier_token_clock_ask(tokens->worker);
 
     argv[1].data = ngx_pnalloc(flight->pool,
                                ngx_zapier_key_len(&tokens->prefix, "token",
@@ -269,16 +273,15 @@ ngx_zapier_token_flight_ask(ngx_zapier_token_flight_t *flight)
                   - argv[1].data;
 
     ngx_str_set(&argv[0], "HMGET");
-    ngx_str_set(&argv[2], "access_token");
-    ngx_str_set(&argv[3], "expires_at");
-    ngx_str_set(&argv[4], "scope");
-    ngx_str_set(&argv[5], "token_type");
+    ngx_memcpy(&argv[2], ngx_zapier_token_fields,
+               sizeof(ngx_zapier_token_fields));
 
     flight->cmd.handler = ngx_zapier_token_flight_reply;
     flight->cmd.data = flight;
     flight->requested = ngx_zapier_clock();
 
-    if (ngx_zapier_redis_start(tokens->redis, &flight->cmd, 6, argv)
+    if (ngx_zapier_redis_start(tokens->redis, &flight->cmd,
+                               2 + NGX_ZAPIER_TOKEN_FIELDS, argv)
         != NGX_AGAIN)
     {
         return NGX_ERROR;
@@ -359,11 +362,9 @@ ngx_zapier_token_flight_fail(ngx_zapier_token_flight_t *flight,
         return;
     }
 
+    ngx_zapier_token_value_init(value);
+
     value->result = NGX_ZAPIER_TOKEN_UNAVAILABLE;
-    value->source = NGX_ZAPIER_TOKEN_NONE;
-    value->expires = 0;
-    value->authorization_len = 0;
-    value->scope_len = 0;
 }
 
 
@@ -376,6 +377,7 @@ static void
 ngx_zapier_token_flight_end(ngx_zapier_token_flight_t *flight,
     ngx_zapier_token_value_t *value)
 {
+    ngx_int_t                   rc;
     ngx_queue_t                *q;
     ngx_zapier_token_op_t      *op;
     ngx_zapier_token_worker_t  *worker;
@@ -392,7 +394,13 @@ ngx_zapier_token_flight_end(ngx_zapier_token_flight_t *flight,
         op = ngx_queue_data(q, ngx_zapier_token_op_t, queue);
         op->flight = NULL;
 
-        if (ngx_zapier_token_fill(op, value) != NGX_OK) {
+        rc = ngx_zapier_token_settle(worker, &flight->key, op, value);
+
+        if (rc == NGX_AGAIN) {
+            continue;
+        }
+
+        if (rc == NGX_ERROR) {
             op->result = NGX_ZAPIER_TOKEN_UNAVAILABLE;
             op->source = NGX_ZAPIER_TOKEN_NONE;
         }

@@ -14,6 +14,7 @@
 #include <ngx_zapier_clock.h>
 #include <ngx_zapier_record.h>
 #include <ngx_zapier_token.h>
+#include <ngx_zapier_token_seal.h>
 
 
 /*
@@ -34,7 +35,13 @@ typedef struct {
 
     ngx_rbtree_t                flights;    /* by tenant */
     ngx_rbtree_node_t           sentinel;
+    ngx_rbtree_t                refreshes;  /* by tenant, same sentinel */
     uint32_t                    sequence;
+    u_char                      name[8];    /* random */
+
+    ngx_zapier_redis_cmd_t      clock;      /* TIME */
+    uint64_t                    clocked;    /* when it was sent, 0: never */
+    unsigned                    clocking:1;
 
     uint64_t                    failed;     /* when a read last failed */
     uint32_t                    complaint;  /* of the error reply that was
@@ -61,9 +68,16 @@ typedef struct {
     int64_t                     expires;
     size_t                      authorization_len;
     size_t                      scope_len;  /* 0: not recorded */
+    ngx_msec_t                  retry;      /* ms, 0: not known */
+    unsigned                    refreshable:1;
+    unsigned                    refused:1;  /* by upstream */
     u_char                      data[NGX_ZAPIER_RECORD_AUTHORIZATION_LEN
                                      + NGX_ZAPIER_RECORD_SCOPE_LEN];
 } ngx_zapier_token_value_t;
+
+/* all but the bytes, which are not looked at beyond the lengths */
+#define ngx_zapier_token_value_init(value)                                   \
+    ngx_memzero(value, offsetof(ngx_zapier_token_value_t, data))
 
 #define ngx_zapier_token_value_zero(value)                                   \
     ngx_explicit_memzero((value)->data,                                      \
@@ -72,7 +86,8 @@ typedef struct {
 
 /* ngx_zapier_token_cache.c */
 
-void ngx_zapier_token_key(ngx_zapier_token_key_t *key, ngx_str_t *tenant);
+void ngx_zapier_token_key(ngx_zapier_tokens_t *tokens,
+    ngx_zapier_token_key_t *key, ngx_str_t *tenant);
 
 /*
  * NGX_OK        *value may be used without asking Redis
@@ -123,10 +138,29 @@ typedef struct {
     uint64_t                    lease;
     uint32_t                    pid;        /* 0: nobody */
     uint32_t                    signature;
+
+    int64_t                     clock;      /* ms from ngx_zapier_clock() to
+                                               the time of Redis, 0: unknown */
+    ngx_zapier_token_counters_t counters;
 } ngx_zapier_token_state_t;
+
+#define ngx_zapier_token_count(tokens, name)                                 \
+    (void) ngx_atomic_fetch_add(&ngx_zapier_token_counters(tokens)->name, 1)
 
 
 /* ngx_zapier_token.c */
+
+/*
+ * Goes on with what is known: hands it to the look-up, or waits for a
+ * refresh.
+ *
+ * NGX_OK     done
+ * NGX_AGAIN  op's handler will be called
+ * NGX_ERROR  no memory
+ */
+ngx_int_t ngx_zapier_token_settle(ngx_zapier_token_worker_t *worker,
+    ngx_zapier_token_key_t *key, ngx_zapier_token_op_t *op,
+    ngx_zapier_token_value_t *value);
 
 /* Hands a value to a look-up.  NGX_OK or NGX_ERROR (no memory). */
 ngx_int_t ngx_zapier_token_fill(ngx_zapier_token_op_t *op,
@@ -150,10 +184,122 @@ void ngx_zapier_token_flights_destroy(ngx_zapier_token_worker_t *worker);
 
 /* ngx_zapier_token_reply.c */
 
+/* fields of a record that are read, in this order: access_token,
+ * refresh_token, expires_at, scope, token_type, dead */
+#define NGX_ZAPIER_TOKEN_FIELDS  6
+
+extern ngx_str_t  ngx_zapier_token_fields[NGX_ZAPIER_TOKEN_FIELDS];
+
 /* NGX_OK, or NGX_DECLINED: the reply is no answer to the question. */
 ngx_int_t ngx_zapier_token_decode(ngx_zapier_token_worker_t *worker,
     ngx_str_t *tenant, ngx_zapier_redis_reply_t *reply,
     ngx_zapier_token_value_t *value);
+
+
+/* The same for the elements of a reply. */
+ngx_int_t ngx_zapier_token_decode_fields(ngx_zapier_token_worker_t *worker,
+    ngx_str_t *tenant, ngx_zapier_redis_reply_t **fields,
+    ngx_zapier_token_value_t *value);
+
+/* The same for a record whose secrets are plain. */
+void ngx_zapier_token_decode_record(ngx_zapier_tokens_t *tokens,
+    ngx_str_t *tenant, ngx_zapier_record_t *record, ngx_uint_t refreshable,
+    ngx_zapier_token_value_t *value);
+
+/*
+ * The plain text of a secret as stored, in memory zeroed with pool.
+ * NGX_OK, or NGX_ERROR: it cannot be opened (logged and counted).
+ */
+ngx_int_t ngx_zapier_token_open(ngx_zapier_tokens_t *tokens,
+    ngx_str_t *tenant, ngx_str_t *field, ngx_str_t *stored, ngx_pool_t *pool,
+    ngx_str_t *plain);
+
+/* A copy in memory zeroed with pool.  NGX_OK or NGX_ERROR. */
+ngx_int_t ngx_zapier_token_keep(ngx_pool_t *pool, ngx_str_t *text,
+    ngx_str_t *copy);
+
+/* Logs an error reply, once for each kind in a row. */
+void ngx_zapier_token_complain(ngx_zapier_token_worker_t *worker,
+    ngx_str_t *error);
+
+
+/* ngx_zapier_token_clock.c */
+
+/* Redis says that it is now (ms since the epoch). */
+void ngx_zapier_token_clock_set(ngx_zapier_tokens_t *tokens, int64_t now);
+
+/* Asks Redis for the time unless that was done a while ago. */
+void ngx_zapier_token_clock_ask(ngx_zapier_token_worker_t *worker);
+
+void ngx_zapier_token_clock_done(ngx_zapier_token_worker_t *worker);
+
+/* s before its expiry when this tenant's token is to be refreshed */
+time_t ngx_zapier_token_margin(ngx_zapier_tokens_t *tokens,
+    ngx_zapier_token_key_t *key);
+
+
+/* ngx_zapier_token_lease.c */
+
+ngx_int_t ngx_zapier_token_leases_init(ngx_zapier_tokens_t *tokens);
+
+/*
+ * Asks for the right to refresh a tenant's token for ms.
+ *
+ * NGX_OK        granted, or still held
+ * NGX_BUSY      another worker has it
+ * NGX_DECLINED  nobody is to try now, value has result and retry
+ */
+ngx_int_t ngx_zapier_token_lease_claim(ngx_zapier_tokens_t *tokens,
+    ngx_zapier_token_key_t *key, uint64_t id, ngx_msec_t ms,
+    ngx_zapier_token_value_t *value);
+
+/* Gives it back, with value->retry ms of pause. */
+void ngx_zapier_token_lease_release(ngx_zapier_tokens_t *tokens,
+    ngx_zapier_token_key_t *key, uint64_t id,
+    ngx_zapier_token_value_t *value);
+
+/* Would it be futile to ask now? */
+ngx_uint_t ngx_zapier_token_lease_taken(ngx_zapier_tokens_t *tokens,
+    ngx_zapier_token_key_t *key);
+
+/*
+ * Upstream refuses the token whose header value has this CRC.  NGX_OK: it
+ * is to be refreshed; NGX_DECLINED: it has just been.  Under the mutex.
+ */
+ngx_int_t ngx_zapier_token_lease_refuse(ngx_zapier_tokens_t *tokens,
+    ngx_zapier_token_key_t *key, uint32_t refused);
+
+/* The CRC of what upstream refuses, 0: nothing.  Under the mutex. */
+uint32_t ngx_zapier_token_lease_refused(ngx_zapier_tokens_t *tokens,
+    ngx_zapier_token_key_t *key);
+
+
+/* ngx_zapier_token_refresh.c */
+
+/* Refreshes a token that still serves. */
+void ngx_zapier_token_refresh_ahead(ngx_zapier_token_worker_t *worker,
+    ngx_zapier_token_key_t *key, ngx_zapier_token_op_t *op,
+    ngx_zapier_token_value_t *value);
+
+/*
+ * Waits for a refresh.
+ *
+ * NGX_OK     *value is the result
+ * NGX_AGAIN  op's handler will be called
+ * NGX_ERROR  no memory
+ */
+ngx_int_t ngx_zapier_token_refresh_join(ngx_zapier_token_worker_t *worker,
+    ngx_zapier_token_key_t *key, ngx_zapier_token_op_t *op,
+    ngx_zapier_token_value_t *value);
+
+/* Those who wait are not called. */
+void ngx_zapier_token_refreshes_destroy(ngx_zapier_token_worker_t *worker);
+
+
+/* App tokens are records under names that no tenant has: *app, *app:SCOPE */
+
+#define ngx_zapier_token_minted(tenant)                                      \
+    ((tenant)->len != 0 && (tenant)->data[0] == '*')
 
 
 /* ngx_zapier_token_watch.c */

@@ -74,6 +74,7 @@ struct ngx_zapier_store_op_s {
     /* results */
     ngx_zapier_store_result_e   result;
     const char                 *fault;
+    ngx_uint_t                  created;       /* PUT: there was no record */
     ngx_array_t                 records;       /* of
                                                   ngx_zapier_store_record_t;
                                                   SHOW, PUT: one */
@@ -83,6 +84,12 @@ struct ngx_zapier_store_op_s {
     void                       *state;
 };
 
+
+/*
+ * NGX_OK if a record may have this name: that of a tenant, or "*" and the
+ * name of an app token, which no tenant can have; else NGX_DECLINED.
+ */
+ngx_int_t ngx_zapier_store_check_name(ngx_str_t *name);
 
 /*
  * NGX_AGAIN  the handler will be called, never from here

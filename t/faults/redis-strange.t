@@ -98,4 +98,49 @@ try('two fields instead of four', "*2\r\n\$1\r\na\r\n\$1\r\nb\r\n");
 try('a number', ":1\r\n");
 try('nil', "*-1\r\n");
 
+# What a refused reply leaves unread may hold other tenants' tokens; it must
+# not stay in freed memory.
+
+sub memory {
+    my ($pid) = @_;
+    my $all   = '';
+    no warnings 'portable';
+
+    open my $maps, '<', "/proc/$pid/maps" or return;
+    open my $memory, '<:raw', "/proc/$pid/mem" or return;
+
+    for (<$maps>) {
+        /^(\w+)-(\w+) rw.. .*\[heap\]/ or next;
+        sysseek $memory, hex $1, 0 or return;
+        sysread $memory, my $part, hex($2) - hex $1 or return;
+        $all .= $part;
+    }
+
+    return $all;
+}
+
+SKIP: {
+    skip 'heap is not to be read', 2
+        if ($ENV{TEST_NGINX_BINARY} // '') =~ /asan/ || $^O ne 'linux';
+
+    my $secret = 'Geheimnis7391';
+    my ($port, $pid) = strange("*2000\r\n" . "\$13\r\n$secret\r\n" x 200);
+    my $node = node(sandbox => $sandbox,
+                    http => "zapier_redis redis://127.0.0.1:$port;");
+
+    client($node)->request(GET => '/v2/x', {'X-Tenant' => 'acme'});
+    sleep 0.3;
+
+    my $memory = join '', map { memory($_) // '' } $node->workers;
+
+    skip 'the heap cannot be read', 2 if $memory eq '';
+
+    ok $memory =~ /zapier/, 'the heap of a worker';
+    ok $memory !~ /$secret/, 'has nothing of a refused reply';
+
+    $node->stop;
+    kill 'KILL', $pid;
+    waitpid $pid, 0;
+}
+
 done_testing();

@@ -28,7 +28,10 @@ static const char  *words[] = {
     "\"data\":", "\"action\":", "\"authentication\":", "\"inputs\":",
     "\"input\":", "\"callback_url\":", "null", "true", "false", "0", "-0",
     "1e400", "1.5", " ", "\n", "\"\"", "{}", "[]", "\xc3\xa9", "\xed\xa0",
-    "\xf0\x9f\x98\x80", "\x80", "0123456789abcdef0123456789abcdef"
+    "\xf0\x9f\x98\x80", "\x80", "0123456789abcdef0123456789abcdef",
+    "\r\n", "*1\r\n", "*2\r\n", "*-1\r\n", "$-1\r\n", "$3\r\nabc\r\n",
+    "$17\r\n",
+    ":1\r\n", "+OK\r\n", "-ERR ", "$9223372036854775807\r\n", ", with args"
 };
 
 

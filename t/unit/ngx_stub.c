@@ -7,6 +7,7 @@
 
 
 #include <unit.h>
+#include <stdarg.h>
 
 
 typedef struct {
@@ -17,6 +18,8 @@ typedef struct {
 
 
 static int  unit_fail = -1;
+
+unit_conf_log_t  unit_conf_log;
 
 volatile ngx_cycle_t   *ngx_cycle;
 volatile ngx_time_t    *ngx_cached_time;
@@ -195,4 +198,40 @@ ngx_log_error_core(ngx_uint_t level, ngx_log_t *log, ngx_err_t err,
     (void) log;
     (void) err;
     (void) fmt;
+}
+
+
+ngx_int_t
+ngx_conf_full_name(ngx_cycle_t *cycle, ngx_str_t *name,
+    ngx_uint_t conf_prefix)
+{
+    (void) cycle;
+    (void) name;
+    (void) conf_prefix;
+
+    return NGX_OK;
+}
+
+
+void ngx_cdecl
+ngx_conf_log_error(ngx_uint_t level, ngx_conf_t *cf, ngx_err_t err,
+    const char *fmt, ...)
+{
+    u_char   *p, *text;
+    va_list   args;
+
+    (void) cf;
+    (void) err;
+
+    text = (u_char *) unit_conf_log.message;
+
+    va_start(args, fmt);
+    p = ngx_vslprintf(text, text + sizeof(unit_conf_log.message) - 1, fmt,
+                      args);
+    va_end(args);
+
+    *p = '\0';
+
+    unit_conf_log.level = level;
+    unit_conf_log.count++;
 }

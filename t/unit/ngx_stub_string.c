@@ -115,6 +115,59 @@ ngx_atotm(u_char *line, size_t n)
 }
 
 
+ngx_int_t
+ngx_hextoi(u_char *line, size_t n)
+{
+    ngx_int_t    value;
+    const char  *at;
+
+    static const char  digits[] = "0123456789abcdef";
+
+    if (n == 0) {
+        return NGX_ERROR;
+    }
+
+    for (value = 0; n--; line++) {
+        at = *line ? strchr(digits, ngx_tolower(*line)) : NULL;
+
+        if (at == NULL) {
+            return NGX_ERROR;
+        }
+
+        value = value * 16 + (at - digits);
+    }
+
+    return value;
+}
+
+
+void
+ngx_encode_base64(ngx_str_t *dst, ngx_str_t *src)
+{
+    size_t    i;
+    u_char   *d;
+    uint32_t  three;
+
+    static const char  basis[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+    d = dst->data;
+
+    for (i = 0; i < src->len; i += 3) {
+        three = (uint32_t) src->data[i] << 16;
+        three |= (i + 1 < src->len) ? (uint32_t) src->data[i + 1] << 8 : 0;
+        three |= (i + 2 < src->len) ? src->data[i + 2] : 0;
+
+        *d++ = basis[three >> 18];
+        *d++ = basis[three >> 12 & 63];
+        *d++ = (i + 1 < src->len) ? basis[three >> 6 & 63] : '=';
+        *d++ = (i + 2 < src->len) ? basis[three & 63] : '=';
+    }
+
+    dst->len = d - dst->data;
+}
+
+
 time_t
 ngx_parse_http_time(u_char *value, size_t len)
 {

@@ -77,9 +77,11 @@ ngx_shmtx_unlock(ngx_shmtx_t *mtx)
 
 
 uint32_t
-ngx_murmur_hash2(u_char *data, size_t len)
+ngx_zapier_shm_hash(ngx_zapier_shm_t *s, u_char *data, size_t len)
 {
     uint32_t  h;
+
+    (void) s;
 
     for (h = 0; len--; h = h * 31 + *data++) { /* void */ }
 
@@ -250,6 +252,7 @@ scope(ngx_zapier_limit_claim_t *c, ngx_zapier_limit_zone_t *zone,
     s->key.len = ngx_strlen(key);
     s->key.data = (u_char *) key;
     s->units = 1;
+    s->hash = 0;
     s->charged = 0;
 }
 
@@ -446,8 +449,10 @@ keys(void)
     only(&a, "bc");
     claim.scopes[0].key.data = (u_char *) "b\0c";
     claim.scopes[0].key.len = 3;
+    claim.scopes[0].hash = 0;
     ok(passes(), "a key with NUL");
     claim.scopes[0].key.data = (u_char *) "b\0d";
+    claim.scopes[0].hash = 0;
     ok(passes(), "another one (keyval 0.5.0)");
 
     claim.scopes[0].key.len = 256;

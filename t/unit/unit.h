@@ -47,5 +47,14 @@ int done(void);
 /* the next allocation but n fails, -1: none */
 void unit_fail_alloc(int n);
 
+/* what ngx_conf_log_error() was told last, and how often */
+typedef struct {
+    ngx_uint_t   count;
+    ngx_uint_t   level;
+    char         message[1024];
+} unit_conf_log_t;
+
+extern unit_conf_log_t  unit_conf_log;
+
 
 #endif /* _UNIT_H_INCLUDED_ */

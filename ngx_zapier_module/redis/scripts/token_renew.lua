@@ -1,7 +1,7 @@
 -- Keeps a lock that is still its owner's.
 --
 -- KEYS  lock
--- ARGV  owner, ms to hold it
+-- ARGV  value of the lock, ms to hold it
 
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
     return 0

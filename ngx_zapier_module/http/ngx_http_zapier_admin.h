@@ -1,0 +1,66 @@
+
+/*
+ * What the files of zapier_admin share.
+ */
+
+
+#ifndef _NGX_HTTP_ZAPIER_ADMIN_H_INCLUDED_
+#define _NGX_HTTP_ZAPIER_ADMIN_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include <ngx_http_zapier_module.h>
+#include <ngx_zapier_token_store.h>
+
+
+/* bytes of a record in JSON: two tokens, escaped, and some blanks */
+#define NGX_HTTP_ZAPIER_ADMIN_BODY    65536
+
+/* entries of errors[] for one body */
+#define NGX_HTTP_ZAPIER_ADMIN_FAULTS  8
+
+
+/* a request to the location; each of its ways ends in one finalization */
+typedef struct {
+    ngx_http_request_t        *request;
+    ngx_http_zapier_ctx_t     *ctx;
+    ngx_zapier_store_op_t      op;
+    ngx_str_t                  body;
+    size_t                     size;      /* room for it */
+    ngx_str_t                  secrets;   /* what op points to */
+} ngx_http_zapier_admin_t;
+
+
+/* ngx_http_zapier_admin.c */
+
+/* Does op->verb. */
+void ngx_http_zapier_admin_start(ngx_http_zapier_admin_t *admin);
+
+
+/* ngx_http_zapier_admin_body.c */
+
+/* Reads a record into op and puts it. */
+void ngx_http_zapier_admin_read(ngx_http_zapier_admin_t *admin);
+
+
+/* ngx_http_zapier_admin_parse.c */
+
+/* Fills op from the body, which is overwritten.  The number of faults found,
+ * at most NGX_HTTP_ZAPIER_ADMIN_FAULTS, or NGX_ERROR: no memory. */
+ngx_int_t ngx_http_zapier_admin_parse(ngx_http_zapier_admin_t *admin,
+    ngx_http_zapier_fault_t *faults);
+
+
+/* ngx_http_zapier_admin_answer.c */
+
+/* Answers with op's results. */
+void ngx_http_zapier_admin_answer(ngx_http_zapier_admin_t *admin);
+
+/* Answers with one fault. */
+void ngx_http_zapier_admin_error(ngx_http_zapier_admin_t *admin,
+    ngx_uint_t status, const char *code, const char *detail);
+
+
+#endif /* _NGX_HTTP_ZAPIER_ADMIN_H_INCLUDED_ */

@@ -1,0 +1,288 @@
+
+/*
+ * zapier_limit_zone, zapier_limit and the zones that they name.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_directive.h>
+
+
+#define NGX_HTTP_ZAPIER_LIMIT_MAX   1000000000
+#define NGX_HTTP_ZAPIER_WINDOW_MAX  86400000
+
+
+static char *ngx_http_zapier_limit_option(ngx_conf_t *cf,
+    ngx_http_zapier_zone_t *zone, ngx_str_t *value);
+
+
+char *
+ngx_http_zapier_limit_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_zapier_main_conf_t *zmcf = conf;
+
+    char                    *rv;
+    ngx_str_t               *value;
+    ngx_uint_t               i;
+    ngx_http_zapier_zone_t  *zone;
+
+    value = cf->args->elts;
+
+    if (value[1].len == 0 || value[1].len > 64) {
+        return ngx_http_zapier_invalid(cf, &value[1],
+                                       "a name of 1 to 64 bytes is needed");
+    }
+
+    if (ngx_strcmp(value[1].data, "off") == 0) {
+        return ngx_http_zapier_invalid(cf, &value[1],
+                                       "\"zapier_limit off\" has a meaning, "
+                                       "another name is needed");
+    }
+
+    zone = ngx_http_zapier_zone_get(cf, zmcf, &value[1]);
+    if (zone == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (zone->key != NULL) {
+        return ngx_http_zapier_invalid(cf, &value[1],
+                                       "the zone is defined already");
+    }
+
+    zone->zone.mirror = NGX_CONF_UNSET;
+
+    for (i = 2; i < cf->args->nelts; i++) {
+        rv = ngx_http_zapier_limit_option(cf, zone, &value[i]);
+
+        if (rv != NGX_CONF_OK) {
+            return rv;
+        }
+    }
+
+    ngx_conf_init_value(zone->zone.mirror, 1);
+
+    if (zone->key == NULL) {
+        return ngx_http_zapier_invalid(cf, &value[1],
+                                       "the zone needs \"key=\"");
+    }
+
+    if ((zone->zone.limit == 0) != (zone->zone.window == 0)) {
+        return ngx_http_zapier_invalid(cf, &value[1],
+                                       "\"limit=\" and \"window=\" go "
+                                       "together");
+    }
+
+    if (zone->zone.limit == 0 && !zone->zone.mirror) {
+        return ngx_http_zapier_invalid(cf, &value[1],
+                                       "the zone limits nothing, it needs "
+                                       "\"limit=\" or \"mirror=on\"");
+    }
+
+    if (zone->zone.cooldown != 0 && !zone->zone.mirror) {
+        return ngx_http_zapier_invalid(cf, &value[1],
+                                       "\"cooldown=\" has no effect with "
+                                       "\"mirror=off\"");
+    }
+
+    if (zone->zone.cooldown == 0) {
+        zone->zone.cooldown = NGX_HTTP_ZAPIER_COOLDOWN;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_zapier_limit_option(ngx_conf_t *cf, ngx_http_zapier_zone_t *zone,
+    ngx_str_t *value)
+{
+    ngx_int_t  n;
+    ngx_str_t  rest;
+
+    if (ngx_http_zapier_prefix(value, "key=", &rest) && rest.len != 0) {
+        return ngx_http_zapier_complex(cf, &rest, &zone->key);
+    }
+
+    if (ngx_http_zapier_prefix(value, "weight=", &rest) && rest.len != 0) {
+        return ngx_http_zapier_complex(cf, &rest, &zone->weight);
+    }
+
+    if (ngx_http_zapier_prefix(value, "limit=", &rest)) {
+        n = ngx_atoi(rest.data, rest.len);
+
+        if (n < 1 || n > NGX_HTTP_ZAPIER_LIMIT_MAX) {
+            return ngx_http_zapier_invalid(cf, value,
+                               "a number from 1 to 1000000000 is needed");
+        }
+
+        zone->zone.limit = n;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_http_zapier_prefix(value, "window=", &rest)) {
+
+        if (ngx_http_zapier_time(&rest, NGX_HTTP_ZAPIER_WINDOW_MAX,
+                                 &zone->zone.window)
+            != NGX_OK)
+        {
+            return ngx_http_zapier_invalid(cf, value,
+                               "a time from 1ms to 1d is needed");
+        }
+
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_http_zapier_prefix(value, "cooldown=", &rest)) {
+
+        if (ngx_http_zapier_time(&rest, NGX_HTTP_ZAPIER_WINDOW_MAX,
+                                 &zone->zone.cooldown)
+            != NGX_OK)
+        {
+            return ngx_http_zapier_invalid(cf, value,
+                               "a time from 1ms to 1d is needed");
+        }
+
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strcmp(value->data, "mirror=on") == 0) {
+        zone->zone.mirror = 1;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strcmp(value->data, "mirror=off") == 0) {
+        zone->zone.mirror = 0;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strcmp(value->data, "store=local") == 0) {
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strcmp(value->data, "store=redis") == 0) {
+        return ngx_http_zapier_invalid(cf, value,
+                                       "this version counts per node, only "
+                                       "\"store=local\" is known");
+    }
+
+    return ngx_http_zapier_invalid(cf, value,
+                                   "\"key=\", \"limit=\", \"window=\", "
+                                   "\"mirror=on|off\", \"cooldown=\", "
+                                   "\"weight=\" or \"store=local\" is "
+                                   "needed");
+}
+
+
+char *
+ngx_http_zapier_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_zapier_loc_conf_t *zlcf = conf;
+
+    ngx_str_t                    *value;
+    ngx_uint_t                    i, k;
+    ngx_http_zapier_zone_t       *zone, **zp;
+    ngx_http_zapier_main_conf_t  *zmcf;
+
+    if (zlcf->limits != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    zmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_zapier_module);
+
+    value = cf->args->elts;
+
+    zlcf->limits = ngx_array_create(cf->pool, cf->args->nelts,
+                                    sizeof(ngx_http_zapier_zone_t *));
+    if (zlcf->limits == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    if (cf->args->nelts == 2 && ngx_strcmp(value[1].data, "off") == 0) {
+        return NGX_CONF_OK;
+    }
+
+    ngx_http_zapier_mention(cf, &zlcf->needs_tenant);
+
+    if (cf->args->nelts - 1 > NGX_ZAPIER_LIMIT_CHAIN) {
+        return ngx_http_zapier_invalid(cf, &value[cf->args->nelts - 1],
+                                       "at most 8 zones make a chain");
+    }
+
+    for (i = 1; i < cf->args->nelts; i++) {
+
+        if (ngx_strcmp(value[i].data, "off") == 0) {
+            return ngx_http_zapier_invalid(cf, &value[i],
+                                           "\"off\" stands alone");
+        }
+
+        zone = ngx_http_zapier_zone_get(cf, zmcf, &value[i]);
+        if (zone == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        zp = zlcf->limits->elts;
+
+        for (k = 0; k < zlcf->limits->nelts; k++) {
+            if (zp[k] == zone) {
+                return ngx_http_zapier_invalid(cf, &value[i],
+                                               "the zone is in the chain "
+                                               "twice");
+            }
+        }
+
+        zp = ngx_array_push(zlcf->limits);
+        if (zp == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        *zp = zone;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+ngx_http_zapier_zone_t *
+ngx_http_zapier_zone_get(ngx_conf_t *cf, ngx_http_zapier_main_conf_t *zmcf,
+    ngx_str_t *name)
+{
+    ngx_uint_t                i;
+    ngx_http_zapier_zone_t   *zone, **zp;
+
+    zp = zmcf->zones.elts;
+
+    for (i = 0; i < zmcf->zones.nelts; i++) {
+
+        if (zp[i]->zone.name.len == name->len
+            && ngx_strncmp(zp[i]->zone.name.data, name->data, name->len) == 0)
+        {
+            return zp[i];
+        }
+    }
+
+    zone = ngx_pcalloc(cf->pool, sizeof(ngx_http_zapier_zone_t));
+    if (zone == NULL) {
+        return NULL;
+    }
+
+    zone->zone.name = *name;
+
+    /* no file while $zapier_... of the built-in zone is made */
+
+    if (cf->conf_file != NULL) {
+        zone->file = cf->conf_file->file.name.data;
+        zone->line = cf->conf_file->line;
+    }
+
+    zp = ngx_array_push(&zmcf->zones);
+    if (zp == NULL) {
+        return NULL;
+    }
+
+    *zp = zone;
+
+    return zone;
+}

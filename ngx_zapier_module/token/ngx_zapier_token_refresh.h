@@ -1,0 +1,100 @@
+
+/*
+ * What the files of a refresh share: ngx_zapier_token_refresh.c has the
+ * flight and those who wait for it, ngx_zapier_token_grant.c its steps.
+ */
+
+
+#ifndef _NGX_ZAPIER_TOKEN_REFRESH_H_INCLUDED_
+#define _NGX_ZAPIER_TOKEN_REFRESH_H_INCLUDED_
+
+
+#include <ngx_zapier_redis_script.h>
+#include <ngx_zapier_token_private.h>
+
+
+/* ms that a lock lasts if nobody renews it, and between renewals */
+#define NGX_ZAPIER_REFRESH_LOCK   6000
+#define NGX_ZAPIER_REFRESH_RENEW  2000
+
+#define NGX_ZAPIER_REFRESH_KEYS   2
+#define NGX_ZAPIER_REFRESH_ARGS   (NGX_ZAPIER_REFRESH_KEYS + 7)
+
+
+typedef struct ngx_zapier_token_refresh_s  ngx_zapier_token_refresh_t;
+
+/* one refresh of one tenant's token in this worker */
+struct ngx_zapier_token_refresh_s {
+    ngx_zapier_tokens_t        *tokens;
+    ngx_pool_t                 *pool;
+    void                       *unused;
+    ngx_socket_t                fd;         /* see the worker's */
+
+    ngx_str_node_t              node;       /* among the worker's */
+    ngx_zapier_token_key_t      key;
+    uint64_t                    id;
+    void                       *origin;
+    ngx_queue_t                 waiters;
+    ngx_event_t                 overdue;    /* of the first of them */
+    ngx_event_t                 timer;
+    ngx_msec_t                  delay;
+    void                      (*resume)(ngx_zapier_token_refresh_t *refresh);
+
+    time_t                      due;        /* s before expiry, -1: always */
+    uint32_t                    refused;    /* the token not to be got again,
+                                               0: none */
+    ngx_str_t                   keys[NGX_ZAPIER_REFRESH_KEYS];
+    ngx_str_t                   owner;
+    ngx_str_t                   lock;       /* its value, once it is ours */
+    ngx_zapier_redis_eval_t     eval;
+    u_char                      number[NGX_INT64_LEN];
+
+    ngx_event_t                 renew;
+    ngx_zapier_redis_eval_t     renewal;
+    u_char                      hold[NGX_INT64_LEN];
+
+    ngx_str_t                   spent;      /* refresh token as stored */
+    ngx_str_t                   plain;      /* the same to be sent */
+    ngx_str_t                   scope;
+    ngx_str_t                   type;
+    ngx_zapier_oauth_call_t     call;
+    ngx_zapier_oauth_answer_t   answer;
+    ngx_str_t                   args[NGX_ZAPIER_REFRESH_ARGS];
+
+    uint64_t                    attempts;   /* whose outcome is not known */
+    ngx_uint_t                  rounds;     /* the record was locked */
+    ngx_zapier_token_value_t    value;      /* what comes of it */
+
+    unsigned                    mint:1;     /* client credentials */
+    unsigned                    force:1;
+    unsigned                    patient:1;  /* somebody waits for it */
+    unsigned                    cautious:1; /* waited for a lost answer */
+    unsigned                    evaluating:1;
+    unsigned                    renewing:1;
+};
+
+
+/* ngx_zapier_token_refresh.c */
+
+/* Looks again in a while.  NGX_AGAIN, or NGX_OK: nobody cares. */
+ngx_int_t ngx_zapier_token_refresh_poll(ngx_zapier_token_refresh_t *refresh);
+
+/* Tells those who wait what refresh->value is, and is gone. */
+void ngx_zapier_token_refresh_end(ngx_zapier_token_refresh_t *refresh);
+
+
+/* ngx_zapier_token_grant.c */
+
+/*
+ * Takes the lock and goes on from there.
+ *
+ * NGX_AGAIN  ngx_zapier_token_refresh_end() will be called, never from here
+ * NGX_OK     refresh->value is the result
+ */
+ngx_int_t ngx_zapier_token_refresh_lock(ngx_zapier_token_refresh_t *refresh);
+
+/* Stops whatever is under way. */
+void ngx_zapier_token_refresh_stop(ngx_zapier_token_refresh_t *refresh);
+
+
+#endif /* _NGX_ZAPIER_TOKEN_REFRESH_H_INCLUDED_ */
