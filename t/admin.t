@@ -366,6 +366,35 @@ $redis->signal('CONT');
 sleep 1;
 is ask(GET => 'tokens/t1')->{status}, 200, 'it does again';
 
+# the rights that docs/redis.md names are enough
+
+open my $password, '>', "$node->{dir}/password" or die;
+print $password "pw\n";
+close $password;
+chmod 0600, "$node->{dir}/password";
+
+$redis->cmd(ACL => SETUSER => 'operator', 'on', '>pw', 'resetkeys',
+            '~zapier:token:*', 'resetchannels', '&__redis__:invalidate',
+            '-@all', qw(+hmget +select +ping +subscribe +client|id
+                        +client|tracking),
+            qw(+evalsha +eval +scan +type +del +hset +hdel +hincrby +persist
+               +time));
+
+my $least = node(redis => $redis, sandbox => $sandbox,
+                 http => 'zapier_redis unix:' . $redis->socket
+                       . " user=operator password_file=$node->{dir}/password;",
+                 server => "zapier_tenant \$http_x_tenant; $admin");
+
+is ask($_->[0] => $_->[1], $_->[2], undef, $least)->{status}, $_->[3],
+    "few rights, no tenant: $_->[0] $_->[1]"
+    for [PUT => 'tokens/few', {access_token => 'sandbox-acme',
+                               expires_in => 5}, 201],
+        [GET => 'tokens/few', undef, 200], [GET => 'tokens', undef, 200],
+        [POST => 'tokens/few/clear', undef, 200],
+        [DELETE => 'tokens/few', undef, 204];
+
+ok $least->stop, 'nginx stops';
+
 # encryption
 
 my $dir = $node->{dir};
@@ -430,6 +459,84 @@ SKIP: {
     ok $sealed->stop, 'nginx stops';
     unlike $sealed->log, $secrets, 'no secret in its log';
 }
+
+# refresh
+
+my $port   = free_port();
+my $issuer = sub {
+    my ($status, $text) = @_;
+
+    return $admin . Zapier::Nginx::default_server() . qq{
+        location = /token  { internal;
+                             proxy_pass http://127.0.0.1:$port/issuer; }
+        location = /issuer { return $status '$text'; }
+    };
+};
+
+sub secret {
+    open my $file, '>', "$dir/secret" or die;
+    print $file "s\n";
+    close $file;
+    chmod 0600, "$dir/secret";
+    return "$dir/secret";
+}
+
+my $granted = '{"access_token":"sandbox-new","refresh_token":"rt-two",'
+            . '"expires_in":36000,"token_type":"Bearer"}';
+
+my $engine = Zapier::Nginx->new(
+    port => $port, redis => $redis, sandbox => $sandbox, workers => 2,
+    http => 'zapier_oauth_client id ' . secret() . ';'
+          . 'zapier_oauth_token /token;',
+    server => $issuer->(200, $granted))->start;
+
+sub refresh { ask(POST => "tokens/$_[0]/refresh", undef, undef, $engine) }
+
+$redis->cmd('FLUSHALL');
+is error(ask(POST => 'tokens/acme/refresh')), '409 not_refreshable',
+    'no refresh without zapier_oauth_client';
+is error(refresh('acme')), '404 token_missing', 'no record to refresh';
+is error(refresh('*app')), '400 tenant_invalid', 'no refresh of an app token';
+
+token($redis, 'acme');
+is error(refresh('acme')), '409 not_refreshable', 'no refresh token';
+
+ask(PUT => 'tokens/acme', {access_token => 'sandbox-acme',
+                           refresh_token => 'rt-one', expires_in => 36000},
+    undef, $engine);
+$r = refresh('acme');
+is $r->{status}, 200, 'a good token is refreshed';
+is $r->{json}{version}, 2, 'the new record is shown';
+is field(acme => 'access_token'), 'sandbox-new', 'and stored';
+is field(acme => 'refresh_token'), 'rt-two', 'as a pair';
+
+ask(PUT => 'tokens/acme', {access_token => 'sandbox-acme',
+                           refresh_token => 'rt-one', expires_in => 0},
+    undef, $engine);
+is refresh('acme')->{json}{state}, 'valid', 'so is an expired one';
+
+$r = ask(GET => 'counters', undef, undef, $engine);
+is $r->{json}{refreshed}, 2, 'it is counted';
+is error(ask(PUT => 'counters', '{}')), '405 method_not_allowed',
+    'counters are read only';
+
+$engine->reload(server => $issuer->(400, '{"error":"invalid_grant"}'));
+sleep 0.5;
+is error(refresh('acme')), '409 reauthorization_required', 'a dead one';
+is ask(GET => 'tokens/acme', undef, undef, $engine)->{json}{state}, 'dead',
+    'is marked';
+is error(refresh('acme')), '409 reauthorization_required', 'for good';
+is ask(POST => 'tokens/acme/clear', undef, undef, $engine)->{json}{state},
+    'valid', 'until it is cleared';
+
+$engine->reload(server => $issuer->(503, ''));
+sleep 0.5;
+is error(refresh('acme')), '503 refresh_failed', 'an issuer that is down';
+is ask(GET => 'tokens/acme', undef, undef, $engine)->{json}{state}, 'valid',
+    'spoils nothing';
+
+ok $engine->stop, 'nginx stops';
+unlike $engine->log, $secrets, 'no secret in its log';
 
 # what was answered and logged
 

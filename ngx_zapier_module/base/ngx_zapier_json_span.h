@@ -140,18 +140,17 @@ ngx_zapier_json_span(u_char *p, u_char *last)
 {
 #if (NGX_ZAPIER_JSON_SSE2)
 
-    uint64_t  mask;
+    u_char    *start;
+    uint64_t   mask;
 
     /* most strings are short, and what is not tends to be long */
 
-    if (last - p >= 16) {
+    for (start = p; p - start < 48 && last - p >= 16; p += 16) {
         mask = ngx_zapier_json_special(p);
 
         if (mask) {
             return p + __builtin_ctz((unsigned) mask);
         }
-
-        p += 16;
     }
 
     while (last - p >= 64) {

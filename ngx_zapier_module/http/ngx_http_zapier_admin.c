@@ -12,13 +12,28 @@
 #include <ngx_http_zapier_directive.h>
 
 
+/* KIND, KIND/NAME or KIND/NAME/ACTION below the location's URI */
 typedef struct {
-    ngx_str_t                  action;    /* what follows the name */
-    ngx_uint_t                 named;     /* tokens/NAME/ACTION */
+    ngx_str_t                  kind;
+    ngx_str_t                  name;      /* data NULL: none */
+    ngx_str_t                  action;
+} ngx_http_zapier_admin_path_t;
+
+
+typedef struct {
+    ngx_str_t                  kind;
+    ngx_uint_t                 named;
+    ngx_str_t                  action;
     ngx_uint_t                 methods;
     const char                *allow;
     ngx_zapier_store_verb_e    verb;
+    void                     (*handler)(ngx_http_zapier_admin_t *admin);
 } ngx_http_zapier_admin_route_t;
+
+
+#define ngx_http_zapier_admin_same(a, b)                                     \
+    ((a)->len == (b)->len                                                    \
+     && ((a)->len == 0 || ngx_memcmp((a)->data, (b)->data, (a)->len) == 0))
 
 
 static ngx_int_t ngx_http_zapier_admin_handler(ngx_http_request_t *r);
@@ -26,10 +41,14 @@ static ngx_http_zapier_admin_t *ngx_http_zapier_admin_create(
     ngx_http_request_t *r);
 static void ngx_http_zapier_admin_route(ngx_http_zapier_admin_t *admin);
 static ngx_int_t ngx_http_zapier_admin_path(ngx_http_request_t *r,
-    ngx_str_t *name, ngx_str_t *action);
+    ngx_http_zapier_admin_path_t *path);
 static void ngx_http_zapier_admin_method(ngx_http_zapier_admin_t *admin,
     ngx_str_t *allow);
-static void ngx_http_zapier_admin_begin(ngx_http_zapier_admin_t *admin);
+static void ngx_http_zapier_admin_begin(ngx_http_zapier_admin_t *admin,
+    ngx_http_zapier_admin_route_t *route);
+static ngx_int_t ngx_http_zapier_admin_name(ngx_http_zapier_admin_t *admin,
+    ngx_http_zapier_admin_route_t *route);
+static void ngx_http_zapier_admin_list(ngx_http_zapier_admin_t *admin);
 static ngx_int_t ngx_http_zapier_admin_cursor(ngx_http_request_t *r,
     ngx_str_t *cursor);
 static void ngx_http_zapier_admin_done(ngx_zapier_store_op_t *op);
@@ -38,19 +57,33 @@ static void ngx_http_zapier_admin_cleanup(void *data);
 
 static ngx_http_zapier_admin_route_t  ngx_http_zapier_admin_routes[] = {
 
-    { ngx_null_string, 0, NGX_HTTP_GET|NGX_HTTP_HEAD, "GET, HEAD",
-      NGX_ZAPIER_STORE_LIST },
+    { ngx_string("tokens"), 0, ngx_null_string,
+      NGX_HTTP_GET|NGX_HTTP_HEAD, "GET, HEAD",
+      NGX_ZAPIER_STORE_LIST, ngx_http_zapier_admin_list },
 
-    { ngx_null_string, 1, NGX_HTTP_GET|NGX_HTTP_HEAD, "GET, HEAD",
-      NGX_ZAPIER_STORE_SHOW },
+    { ngx_string("tokens"), 1, ngx_null_string,
+      NGX_HTTP_GET|NGX_HTTP_HEAD, "GET, HEAD",
+      NGX_ZAPIER_STORE_SHOW, ngx_http_zapier_admin_start },
 
-    { ngx_null_string, 1, NGX_HTTP_PUT, "PUT", NGX_ZAPIER_STORE_PUT },
+    { ngx_string("tokens"), 1, ngx_null_string,
+      NGX_HTTP_PUT, "PUT",
+      NGX_ZAPIER_STORE_PUT, ngx_http_zapier_admin_read },
 
-    { ngx_null_string, 1, NGX_HTTP_DELETE, "DELETE",
-      NGX_ZAPIER_STORE_DELETE },
+    { ngx_string("tokens"), 1, ngx_null_string,
+      NGX_HTTP_DELETE, "DELETE",
+      NGX_ZAPIER_STORE_DELETE, ngx_http_zapier_admin_start },
 
-    { ngx_string("clear"), 1, NGX_HTTP_POST, "POST",
-      NGX_ZAPIER_STORE_CLEAR }
+    { ngx_string("tokens"), 1, ngx_string("clear"),
+      NGX_HTTP_POST, "POST",
+      NGX_ZAPIER_STORE_CLEAR, ngx_http_zapier_admin_start },
+
+    { ngx_string("tokens"), 1, ngx_string("refresh"),
+      NGX_HTTP_POST, "POST",
+      NGX_ZAPIER_STORE_SHOW, ngx_http_zapier_admin_refresh },
+
+    { ngx_string("counters"), 0, ngx_null_string,
+      NGX_HTTP_GET|NGX_HTTP_HEAD, "GET, HEAD",
+      NGX_ZAPIER_STORE_SHOW, ngx_http_zapier_admin_counters }
 };
 
 
@@ -163,19 +196,17 @@ ngx_http_zapier_admin_create(ngx_http_request_t *r)
 static void
 ngx_http_zapier_admin_route(ngx_http_zapier_admin_t *admin)
 {
-    ngx_str_t                       name, action, allow;
+    u_char                         *p, methods[64];
+    ngx_str_t                       allow;
     ngx_uint_t                      i;
-    ngx_http_request_t             *r;
+    ngx_http_zapier_admin_path_t    path;
     ngx_http_zapier_admin_route_t  *route;
-    u_char                          methods[64], *p;
-
-    r = admin->request;
-
-    if (ngx_http_zapier_admin_path(r, &name, &action) != NGX_OK) {
-        goto not_found;
-    }
 
     p = methods;
+
+    if (ngx_http_zapier_admin_path(admin->request, &path) != NGX_OK) {
+        goto not_found;
+    }
 
     for (i = 0;
          i < sizeof(ngx_http_zapier_admin_routes)
@@ -184,22 +215,23 @@ ngx_http_zapier_admin_route(ngx_http_zapier_admin_t *admin)
     {
         route = &ngx_http_zapier_admin_routes[i];
 
-        if (route->named != (name.data != NULL)
-            || route->action.len != action.len
-            || ngx_strncmp(route->action.data, action.data, action.len) != 0)
+        if (!ngx_http_zapier_admin_same(&route->kind, &path.kind)
+            || !ngx_http_zapier_admin_same(&route->action, &path.action)
+            || route->named != (path.name.data != NULL))
         {
             continue;
         }
 
-        if (route->methods & r->method) {
-            admin->op.verb = route->verb;
-            admin->op.tenant = name;
-            ngx_http_zapier_admin_begin(admin);
+        if (route->methods & admin->request->method) {
+            admin->op.tenant = path.name;
+            ngx_http_zapier_admin_begin(admin, route);
             return;
         }
 
         p = ngx_sprintf(p, "%s%s", (p == methods) ? "" : ", ", route->allow);
     }
+
+not_found:
 
     if (p != methods) {
         allow.len = p - methods;
@@ -208,28 +240,28 @@ ngx_http_zapier_admin_route(ngx_http_zapier_admin_t *admin)
         return;
     }
 
-not_found:
-
     ngx_http_zapier_admin_error(admin, NGX_HTTP_NOT_FOUND, "not_found",
-                                "There is nothing under this path: known "
-                                "are tokens, tokens/TENANT and "
-                                "tokens/TENANT/clear.");
+                                "There is nothing under this path, see the "
+                                "documentation of zapier_admin.");
 }
 
 
-/* tokens, tokens/NAME or tokens/NAME/ACTION below the location's URI */
-
 static ngx_int_t
-ngx_http_zapier_admin_path(ngx_http_request_t *r, ngx_str_t *name,
-    ngx_str_t *action)
+ngx_http_zapier_admin_path(ngx_http_request_t *r,
+    ngx_http_zapier_admin_path_t *path)
 {
     u_char                    *p, *last, *slash;
+    ngx_str_t                 *parts[3];
+    ngx_uint_t                 i;
     ngx_http_core_loc_conf_t  *clcf;
 
     clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
 
-    ngx_str_null(name);
-    ngx_str_null(action);
+    ngx_memzero(path, sizeof(ngx_http_zapier_admin_path_t));
+
+    parts[0] = &path->kind;
+    parts[1] = &path->name;
+    parts[2] = &path->action;
 
     if (r->uri.len < clcf->name.len) {
         return NGX_DECLINED;
@@ -238,40 +270,32 @@ ngx_http_zapier_admin_path(ngx_http_request_t *r, ngx_str_t *name,
     p = r->uri.data + clcf->name.len;
     last = r->uri.data + r->uri.len;
 
-    if (clcf->name.len != 0 && *(p - 1) != '/') {
-
-        if (p == last || *p++ != '/') {
-            return NGX_DECLINED;
-        }
-    }
-
-    if (last - p < (ssize_t) sizeof("tokens") - 1
-        || ngx_strncmp(p, "tokens", sizeof("tokens") - 1) != 0)
+    if (clcf->name.data[clcf->name.len - 1] != '/'
+        && (p == last || *p++ != '/'))
     {
         return NGX_DECLINED;
     }
 
-    p += sizeof("tokens") - 1;
+    for (i = 0; i < 3; i++) {
+        slash = ngx_strlchr(p, last, '/');
 
-    if (p == last) {
-        return NGX_OK;
+        parts[i]->data = p;
+        parts[i]->len = (slash ? slash : last) - p;
+
+        if (slash == NULL) {
+            break;
+        }
+
+        p = slash + 1;
     }
 
-    if (*p++ != '/') {
+    /* an empty action is not none */
+
+    if (i == 3 || (i == 2 && path->action.len == 0)) {
         return NGX_DECLINED;
     }
 
-    slash = ngx_strlchr(p, last, '/');
-
-    name->data = p;
-    name->len = (slash ? slash : last) - p;
-
-    if (slash != NULL) {
-        action->data = slash + 1;
-        action->len = last - action->data;
-    }
-
-    return (slash != NULL && action->len == 0) ? NGX_DECLINED : NGX_OK;
+    return NGX_OK;
 }
 
 
@@ -301,52 +325,71 @@ ngx_http_zapier_admin_method(ngx_http_zapier_admin_t *admin, ngx_str_t *allow)
 
 
 static void
-ngx_http_zapier_admin_begin(ngx_http_zapier_admin_t *admin)
+ngx_http_zapier_admin_begin(ngx_http_zapier_admin_t *admin,
+    ngx_http_zapier_admin_route_t *route)
 {
-    ngx_int_t               rc;
-    ngx_zapier_store_op_t  *op;
+    ngx_int_t  rc;
 
-    op = &admin->op;
+    admin->op.verb = route->verb;
 
-    if (op->verb == NGX_ZAPIER_STORE_LIST) {
-
-        if (ngx_http_zapier_admin_cursor(admin->request, &op->cursor)
-            != NGX_OK)
-        {
-            ngx_http_zapier_admin_error(admin, NGX_HTTP_BAD_REQUEST,
-                                        "invalid_value",
-                                        "The argument cursor must be what "
-                                        "next was in the page before.");
-            return;
-        }
-
-    } else {
-
-        /* an app's token is made, not put */
-
-        if ((op->verb == NGX_ZAPIER_STORE_PUT)
-            ? ngx_zapier_tenant_check(&op->tenant) != NGX_OK
-            : ngx_zapier_store_check_name(&op->tenant) != NGX_OK)
-        {
-            ngx_http_zapier_admin_error(admin, NGX_HTTP_BAD_REQUEST,
-                                        "tenant_invalid",
-                                        "A tenant name is 1 to 128 characters "
-                                        "of A-Z a-z 0-9 . _ @ : and -.");
-            return;
-        }
-
-        admin->ctx->tenant = op->tenant;
-    }
-
-    if (op->verb == NGX_ZAPIER_STORE_PUT) {
-        ngx_http_zapier_admin_read(admin);
+    if (route->named && ngx_http_zapier_admin_name(admin, route) != NGX_OK) {
+        ngx_http_zapier_admin_error(admin, NGX_HTTP_BAD_REQUEST,
+                                    "tenant_invalid",
+                                    "A tenant name is 1 to 128 characters "
+                                    "of A-Z a-z 0-9 . _ @ : and -.");
         return;
     }
 
-    rc = ngx_http_discard_request_body(admin->request);
+    if (route->verb != NGX_ZAPIER_STORE_PUT) {
+        rc = ngx_http_discard_request_body(admin->request);
 
-    if (rc != NGX_OK) {
-        ngx_http_finalize_request(admin->request, rc);
+        if (rc != NGX_OK) {
+            ngx_http_finalize_request(admin->request, rc);
+            return;
+        }
+    }
+
+    route->handler(admin);
+}
+
+
+/* An app's token is minted anew when it is needed, not put or refreshed. */
+
+static ngx_int_t
+ngx_http_zapier_admin_name(ngx_http_zapier_admin_t *admin,
+    ngx_http_zapier_admin_route_t *route)
+{
+    ngx_str_t  *name;
+
+    name = &admin->op.tenant;
+
+    if (ngx_zapier_store_check_name(name) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    if (ngx_zapier_tenant_check(name) != NGX_OK
+        && (route->handler == ngx_http_zapier_admin_read
+            || route->handler == ngx_http_zapier_admin_refresh))
+    {
+        return NGX_DECLINED;
+    }
+
+    admin->ctx->tenant = *name;
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_zapier_admin_list(ngx_http_zapier_admin_t *admin)
+{
+    if (ngx_http_zapier_admin_cursor(admin->request, &admin->op.cursor)
+        != NGX_OK)
+    {
+        ngx_http_zapier_admin_error(admin, NGX_HTTP_BAD_REQUEST,
+                                    "invalid_value",
+                                    "The argument cursor must be what next "
+                                    "was in the page before.");
         return;
     }
 
@@ -429,6 +472,7 @@ ngx_http_zapier_admin_cleanup(void *data)
     ngx_http_zapier_admin_t *admin = data;
 
     ngx_zapier_store_cancel(&admin->op);
+    ngx_zapier_token_cancel(&admin->token);
 
     /* an unsent command points to them no more */
 

@@ -22,6 +22,14 @@
 #define NGX_HTTP_ZAPIER_ADMIN_FAULTS  8
 
 
+/* which of the two looks at a record that is refreshed is under way */
+typedef enum {
+    NGX_HTTP_ZAPIER_ADMIN_NONE = 0,
+    NGX_HTTP_ZAPIER_ADMIN_BEFORE,
+    NGX_HTTP_ZAPIER_ADMIN_AFTER
+} ngx_http_zapier_admin_look_e;
+
+
 /* a request to the location; each of its ways ends in one finalization */
 typedef struct {
     ngx_http_request_t        *request;
@@ -30,6 +38,10 @@ typedef struct {
     ngx_str_t                  body;
     size_t                     size;      /* room for it */
     ngx_str_t                  secrets;   /* what op points to */
+
+    ngx_zapier_token_op_t      token;     /* refresh */
+    int64_t                    version;   /* of the record before it */
+    ngx_http_zapier_admin_look_e  look;
 } ngx_http_zapier_admin_t;
 
 
@@ -53,10 +65,20 @@ ngx_int_t ngx_http_zapier_admin_parse(ngx_http_zapier_admin_t *admin,
     ngx_http_zapier_fault_t *faults);
 
 
+/* ngx_http_zapier_admin_refresh.c */
+
+void ngx_http_zapier_admin_refresh(ngx_http_zapier_admin_t *admin);
+
+/* Goes on with the record that op has found. */
+void ngx_http_zapier_admin_looked(ngx_http_zapier_admin_t *admin);
+
+
 /* ngx_http_zapier_admin_answer.c */
 
 /* Answers with op's results. */
 void ngx_http_zapier_admin_answer(ngx_http_zapier_admin_t *admin);
+
+void ngx_http_zapier_admin_counters(ngx_http_zapier_admin_t *admin);
 
 /* Answers with one fault. */
 void ngx_http_zapier_admin_error(ngx_http_zapier_admin_t *admin,

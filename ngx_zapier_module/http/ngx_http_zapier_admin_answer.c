@@ -11,14 +11,23 @@
 
 
 /* one record without its strings, with room to spare */
-#define NGX_HTTP_ZAPIER_RECORD_LEN  256
+#define NGX_HTTP_ZAPIER_RECORD_LEN    256
+
+/* all counters with their names */
+#define NGX_HTTP_ZAPIER_COUNTERS_LEN  1024
+
+
+typedef struct {
+    const char                *name;
+    size_t                     offset;
+} ngx_http_zapier_admin_counter_t;
 
 
 static void ngx_http_zapier_admin_invalid(ngx_http_zapier_admin_t *admin);
 static void ngx_http_zapier_admin_log(ngx_http_zapier_admin_t *admin);
 static ngx_buf_t *ngx_http_zapier_admin_records(
     ngx_http_zapier_admin_t *admin);
-static u_char *ngx_http_zapier_admin_record(u_char *p,
+static u_char *ngx_http_zapier_admin_record(u_char *p, time_t now,
     ngx_zapier_store_record_t *record);
 static u_char *ngx_http_zapier_admin_string(u_char *p, const char *name,
     ngx_str_t *value);
@@ -28,6 +37,24 @@ static u_char *ngx_http_zapier_admin_flag(u_char *p, const char *name,
     ngx_uint_t flag);
 static void ngx_http_zapier_admin_send(ngx_http_zapier_admin_t *admin,
     ngx_uint_t status, ngx_buf_t *b);
+
+
+#define ngx_http_zapier_admin_count(name)                                    \
+    { #name, offsetof(ngx_zapier_token_counters_t, name) }
+
+static ngx_http_zapier_admin_counter_t  ngx_http_zapier_admin_counts[] = {
+    ngx_http_zapier_admin_count(refreshed),
+    ngx_http_zapier_admin_count(refresh_failed),
+    ngx_http_zapier_admin_count(refresh_refused),
+    ngx_http_zapier_admin_count(refresh_unknown),
+    ngx_http_zapier_admin_count(refresh_resumed),
+    ngx_http_zapier_admin_count(refresh_dead),
+    ngx_http_zapier_admin_count(refused),
+    ngx_http_zapier_admin_count(unseal_failed),
+    ngx_http_zapier_admin_count(unseal_unknown_key),
+    ngx_http_zapier_admin_count(plain_refused),
+    { NULL, 0 }
+};
 
 
 void
@@ -63,6 +90,11 @@ ngx_http_zapier_admin_answer(ngx_http_zapier_admin_t *admin)
         return;
     }
 
+    if (admin->look != NGX_HTTP_ZAPIER_ADMIN_NONE) {
+        ngx_http_zapier_admin_looked(admin);
+        return;
+    }
+
     ngx_http_zapier_admin_log(admin);
 
     if (op->verb == NGX_ZAPIER_STORE_DELETE) {
@@ -85,6 +117,48 @@ ngx_http_zapier_admin_answer(ngx_http_zapier_admin_t *admin)
 
 
 void
+ngx_http_zapier_admin_counters(ngx_http_zapier_admin_t *admin)
+{
+    ngx_buf_t                        *b;
+    ngx_atomic_t                     *value;
+    ngx_zapier_token_counters_t      *counters;
+    ngx_http_zapier_main_conf_t      *zmcf;
+    ngx_http_zapier_admin_counter_t  *counter;
+
+    zmcf = ngx_http_get_module_main_conf(admin->request,
+                                         ngx_http_zapier_module);
+
+    counters = ngx_zapier_token_counters(zmcf->tokens);
+
+    b = ngx_create_temp_buf(admin->op.pool, NGX_HTTP_ZAPIER_COUNTERS_LEN);
+    if (b == NULL) {
+        ngx_http_finalize_request(admin->request,
+                                  NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return;
+    }
+
+    *b->last++ = '{';
+
+    for (counter = ngx_http_zapier_admin_counts; counter->name; counter++) {
+        value = (ngx_atomic_t *) ((u_char *) counters + counter->offset);
+
+        b->last = ngx_http_zapier_admin_number(b->last, counter->name,
+                                               (int64_t) *value, 1);
+    }
+
+    /* instead of the last comma */
+
+    *(b->last - 1) = '}';
+    *b->last++ = LF;
+
+    b->last_buf = 1;
+    b->last_in_chain = 1;
+
+    ngx_http_zapier_admin_send(admin, NGX_HTTP_OK, b);
+}
+
+
+void
 ngx_http_zapier_admin_error(ngx_http_zapier_admin_t *admin, ngx_uint_t status,
     const char *code, const char *detail)
 {
@@ -99,7 +173,7 @@ ngx_http_zapier_admin_error(ngx_http_zapier_admin_t *admin, ngx_uint_t status,
     fault.offset = -1;
 
     if (status == NGX_HTTP_SERVICE_UNAVAILABLE) {
-        fault.retry_after = 1;
+        fault.retry_after = ngx_max(admin->token.retry_after, 1);
     }
 
     (void) ngx_http_zapier_error(admin->request, admin->ctx, status, &fault,
@@ -167,11 +241,18 @@ ngx_http_zapier_admin_log(ngx_http_zapier_admin_t *admin)
 static ngx_buf_t *
 ngx_http_zapier_admin_records(ngx_http_zapier_admin_t *admin)
 {
-    size_t                      len;
-    ngx_buf_t                  *b;
-    ngx_uint_t                  i;
-    ngx_zapier_store_op_t      *op;
-    ngx_zapier_store_record_t  *record;
+    size_t                        len;
+    time_t                        now;
+    ngx_buf_t                    *b;
+    ngx_uint_t                    i;
+    ngx_zapier_store_op_t        *op;
+    ngx_zapier_store_record_t    *record;
+    ngx_http_zapier_main_conf_t  *zmcf;
+
+    zmcf = ngx_http_get_module_main_conf(admin->request,
+                                         ngx_http_zapier_module);
+
+    now = ngx_zapier_token_now(zmcf->tokens);
 
     op = &admin->op;
     record = op->records.elts;
@@ -201,7 +282,7 @@ ngx_http_zapier_admin_records(ngx_http_zapier_admin_t *admin)
             *b->last++ = ',';
         }
 
-        b->last = ngx_http_zapier_admin_record(b->last, &record[i]);
+        b->last = ngx_http_zapier_admin_record(b->last, now, &record[i]);
     }
 
     if (op->verb == NGX_ZAPIER_STORE_LIST) {
@@ -228,7 +309,8 @@ ngx_http_zapier_admin_records(ngx_http_zapier_admin_t *admin)
 
 
 static u_char *
-ngx_http_zapier_admin_record(u_char *p, ngx_zapier_store_record_t *record)
+ngx_http_zapier_admin_record(u_char *p, time_t now,
+    ngx_zapier_store_record_t *record)
 {
     ngx_str_t   state;
     ngx_uint_t  ends;
@@ -244,7 +326,7 @@ ngx_http_zapier_admin_record(u_char *p, ngx_zapier_store_record_t *record)
     p = ngx_http_zapier_admin_string(p, "state", &state);
     p = ngx_http_zapier_admin_number(p, "expires_at", record->expires, ends);
     p = ngx_http_zapier_admin_number(p, "expires_in",
-                                     record->expires - ngx_time(), ends);
+                                     record->expires - now, ends);
     p = ngx_http_zapier_admin_number(p, "version", record->version, 1);
     p = ngx_http_zapier_admin_string(p, "scope", &record->scope);
     p = ngx_http_zapier_admin_flag(p, "refreshable", record->refreshable);

@@ -198,6 +198,17 @@ ngx_http_zapier_admin_unread(ngx_http_zapier_admin_t *admin, ngx_int_t rc)
 
     r = admin->request;
 
+    /* where the next request begins is not known */
+
+    r->keepalive = 0;
+
+    if (rc == NGX_HTTP_BAD_REQUEST && !r->connection->error) {
+        ngx_http_zapier_admin_error(admin, NGX_HTTP_BAD_REQUEST,
+                                    "parse_error",
+                                    "The chunks of the body are malformed.");
+        return;
+    }
+
     if (rc == NGX_HTTP_REQUEST_ENTITY_TOO_LARGE) {
         ngx_http_zapier_admin_too_large(admin);
         return;

@@ -8,6 +8,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_oauth.h>
 
 
 static ngx_int_t ngx_http_zapier_header_filter(ngx_http_request_t *r);
@@ -34,6 +35,11 @@ ngx_http_zapier_header_filter(ngx_http_request_t *r)
     ngx_http_zapier_ctx_t  *ctx;
 
     if (r != r->main) {
+
+        if (ngx_http_zapier_oauth_header(r) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
         return ngx_http_next_header_filter(r);
     }
 

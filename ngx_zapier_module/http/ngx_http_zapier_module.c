@@ -10,6 +10,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_oauth.h>
 
 
 static ngx_int_t ngx_http_zapier_postconfiguration(ngx_conf_t *cf);
@@ -274,6 +275,8 @@ static void
 ngx_http_zapier_exit_process(ngx_cycle_t *cycle)
 {
     ngx_http_zapier_main_conf_t  *zmcf;
+
+    ngx_http_zapier_oauth_exit_worker();
 
     zmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_zapier_module);
 

@@ -1,6 +1,16 @@
 
 /*
- * Stands in until the real file is here (helper "oauth" replaces it).
+ * Calls of the token endpoint.
+ *
+ * A refresh must not end because some client goes away: the new token would
+ * be lost and the old one is void.  So a call is the subrequest of a request
+ * of its own, whose client is a socket that never says anything and never
+ * closes.
+ *
+ *     call() -> start -> subrequest -> answered -> close -> closed -> end
+ *
+ * closed() is the cleanup of the request's pool: whatever ends the request,
+ * the call's handler is called.
  */
 
 
@@ -8,11 +18,602 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_oauth.h>
+
+
+static void ngx_http_zapier_oauth_start(ngx_event_t *ev);
+static ngx_connection_t *ngx_http_zapier_oauth_connection(
+    ngx_http_zapier_exchange_t *x);
+static ngx_connection_t *ngx_http_zapier_oauth_socket(ngx_log_t *log);
+static ngx_http_request_t *ngx_http_zapier_oauth_request(
+    ngx_http_zapier_exchange_t *x, ngx_connection_t *c);
+static ngx_int_t ngx_http_zapier_oauth_headers(ngx_http_request_t *r,
+    ngx_zapier_oauth_call_t *call);
+static ngx_table_elt_t *ngx_http_zapier_oauth_add(ngx_http_request_t *r,
+    ngx_str_t *names, ngx_str_t *value);
+static ngx_int_t ngx_http_zapier_oauth_body(ngx_http_request_t *r,
+    ngx_str_t *body);
+static ngx_int_t ngx_http_zapier_oauth_subrequest(
+    ngx_http_zapier_exchange_t *x, ngx_http_request_t *r);
+static void ngx_http_zapier_oauth_event(ngx_event_t *ev);
+static void ngx_http_zapier_oauth_abort(ngx_connection_t *c);
+static void ngx_http_zapier_oauth_close(ngx_http_request_t *r);
+static void ngx_http_zapier_oauth_closed(void *data);
+static void ngx_http_zapier_oauth_end(ngx_event_t *ev);
+static void ngx_http_zapier_oauth_free(ngx_http_zapier_exchange_t *x);
+static u_char *ngx_http_zapier_oauth_log_error(ngx_log_t *log, u_char *buf,
+    size_t len);
+
+
+static ngx_queue_t  ngx_http_zapier_oauth_calls;
 
 
 ngx_int_t
 ngx_http_zapier_oauth_call(ngx_zapier_oauth_t *oauth,
     ngx_zapier_oauth_call_t *call)
 {
-    return NGX_ERROR;
+    ngx_pool_t                  *pool;
+    ngx_http_zapier_exchange_t  *x;
+
+    pool = ngx_create_pool(1024, ngx_cycle->log);
+    if (pool == NULL) {
+        return NGX_ERROR;
+    }
+
+    x = ngx_pcalloc(pool, sizeof(ngx_http_zapier_exchange_t));
+    if (x == NULL) {
+        ngx_destroy_pool(pool);
+        return NGX_ERROR;
+    }
+
+    call->status = 0;
+    call->sent = 0;
+    call->retry_after = 0;
+    ngx_str_null(&call->answer);
+
+    x->call = call;
+    x->uri = oauth->data;
+    x->pool = pool;
+
+    x->event.handler = ngx_http_zapier_oauth_start;
+    x->event.data = x;
+    x->event.log = ngx_cycle->log;
+
+    if (ngx_http_zapier_oauth_calls.next == NULL) {
+        ngx_queue_init(&ngx_http_zapier_oauth_calls);
+    }
+
+    ngx_queue_insert_tail(&ngx_http_zapier_oauth_calls, &x->queue);
+
+    /* the caller may be deep inside a request of its own */
+
+    ngx_post_event(&x->event, &ngx_posted_events);
+
+    return NGX_AGAIN;
+}
+
+
+void
+ngx_http_zapier_oauth_exit_worker(void)
+{
+    ngx_queue_t                 *q;
+    ngx_http_zapier_exchange_t  *x;
+
+    while (ngx_http_zapier_oauth_calls.next != NULL
+           && !ngx_queue_empty(&ngx_http_zapier_oauth_calls))
+    {
+        q = ngx_queue_head(&ngx_http_zapier_oauth_calls);
+        x = ngx_queue_data(q, ngx_http_zapier_exchange_t, queue);
+
+        if (x->connection != NULL) {
+            ngx_http_zapier_oauth_abort(x->connection);
+        }
+
+        if (x->event.posted) {
+            ngx_delete_posted_event(&x->event);
+        }
+
+        ngx_http_zapier_oauth_free(x);
+    }
+}
+
+
+static void
+ngx_http_zapier_oauth_start(ngx_event_t *ev)
+{
+    ngx_http_zapier_exchange_t *x = ev->data;
+
+    ngx_connection_t    *c;
+    ngx_http_request_t  *r;
+
+    ev->handler = ngx_http_zapier_oauth_end;
+
+    c = ngx_http_zapier_oauth_connection(x);
+    if (c == NULL) {
+        ngx_http_zapier_oauth_end(ev);
+        return;
+    }
+
+    r = ngx_http_zapier_oauth_request(x, c);
+    if (r == NULL) {
+        ngx_http_close_connection(c);
+        ngx_http_zapier_oauth_end(ev);
+        return;
+    }
+
+    /* from here on closed() posts the end */
+
+    if (ngx_http_zapier_oauth_headers(r, x->call) != NGX_OK
+        || ngx_http_zapier_oauth_body(r, &x->call->body) != NGX_OK
+        || ngx_http_zapier_oauth_subrequest(x, r) != NGX_OK)
+    {
+        ngx_http_free_request(r, 0);
+        ngx_http_close_connection(c);
+        return;
+    }
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+/* What nginx expects of a client's connection. */
+
+static ngx_connection_t *
+ngx_http_zapier_oauth_connection(ngx_http_zapier_exchange_t *x)
+{
+    ngx_log_t              *log;
+    ngx_connection_t       *c;
+    ngx_http_log_ctx_t     *ctx;
+    ngx_http_connection_t  *hc;
+
+    c = ngx_http_zapier_oauth_socket(ngx_cycle->log);
+    if (c == NULL) {
+        return NULL;
+    }
+
+    hc = ngx_pcalloc(c->pool, sizeof(ngx_http_connection_t));
+    log = ngx_palloc(c->pool, sizeof(ngx_log_t));
+    ctx = ngx_pcalloc(c->pool, sizeof(ngx_http_log_ctx_t));
+    c->buffer = ngx_calloc_buf(c->pool);
+    c->sockaddr = ngx_pcalloc(c->pool, sizeof(struct sockaddr));
+
+    if (hc == NULL || log == NULL || ctx == NULL || c->buffer == NULL
+        || c->sockaddr == NULL)
+    {
+        ngx_http_close_connection(c);
+        return NULL;
+    }
+
+    hc->conf_ctx = x->call->origin;
+
+    ctx->connection = c;
+
+    *log = *c->log;
+    log->connection = c->number;
+    log->handler = ngx_http_zapier_oauth_log_error;
+    log->data = ctx;
+    log->action = NULL;
+
+    c->sockaddr->sa_family = AF_UNIX;
+    c->socklen = offsetof(struct sockaddr, sa_data);
+    c->local_sockaddr = c->sockaddr;
+    c->local_socklen = c->socklen;
+    ngx_str_set(&c->addr_text, "unix:");
+
+    c->data = hc;
+    c->log = log;
+    c->log_error = NGX_ERROR_INFO;
+    c->tcp_nodelay = NGX_TCP_NODELAY_DISABLED;
+    c->tcp_nopush = NGX_TCP_NOPUSH_DISABLED;
+
+    c->read->log = log;
+    c->read->handler = ngx_http_zapier_oauth_event;
+    c->write->log = log;
+    c->write->handler = ngx_http_zapier_oauth_event;
+    c->write->ready = 1;
+
+    return c;
+}
+
+
+/*
+ * A datagram socket without a name: nobody can send to it, and there is no
+ * other end to be closed.
+ */
+
+static ngx_connection_t *
+ngx_http_zapier_oauth_socket(ngx_log_t *log)
+{
+    ngx_socket_t       s;
+    ngx_connection_t  *c;
+
+    s = ngx_socket(AF_UNIX, SOCK_DGRAM, 0);
+
+    if (s == (ngx_socket_t) -1) {
+        ngx_log_error(NGX_LOG_ALERT, log, ngx_socket_errno,
+                      ngx_socket_n " for the token endpoint failed");
+        return NULL;
+    }
+
+    if (ngx_nonblocking(s) == -1) {
+        ngx_log_error(NGX_LOG_ALERT, log, ngx_socket_errno,
+                      ngx_nonblocking_n " failed");
+        goto failed;
+    }
+
+    c = ngx_get_connection(s, log);
+    if (c == NULL) {
+        goto failed;
+    }
+
+    c->recv = ngx_recv;
+    c->send = ngx_send;
+    c->recv_chain = ngx_recv_chain;
+    c->send_chain = ngx_send_chain;
+
+    c->pool = ngx_create_pool(1024, log);
+    if (c->pool == NULL) {
+        ngx_close_connection(c);
+        return NULL;
+    }
+
+    c->number = ngx_atomic_fetch_add(ngx_connection_counter, 1);
+    c->start_time = ngx_current_msec;
+
+#if (NGX_STAT_STUB)
+    /* ngx_http_close_connection() takes it away */
+    (void) ngx_atomic_fetch_add(ngx_stat_active, 1);
+#endif
+
+    return c;
+
+failed:
+
+    if (ngx_close_socket(s) == -1) {
+        ngx_log_error(NGX_LOG_ALERT, log, ngx_socket_errno,
+                      ngx_close_socket_n " failed");
+    }
+
+    return NULL;
+}
+
+
+static ngx_http_request_t *
+ngx_http_zapier_oauth_request(ngx_http_zapier_exchange_t *x,
+    ngx_connection_t *c)
+{
+    ngx_http_request_t  *r;
+    ngx_pool_cleanup_t  *cln;
+
+    r = ngx_http_create_request(c);
+    if (r == NULL) {
+        return NULL;
+    }
+
+    c->data = r;
+
+#if (NGX_STAT_STUB)
+    /* no client has asked for it */
+    (void) ngx_atomic_fetch_add(ngx_stat_requests, -1);
+    (void) ngx_atomic_fetch_add(ngx_stat_reading, -1);
+    r->stat_reading = 0;
+#endif
+
+    /* no line in the access log */
+
+    r->logged = 1;
+
+    /* the first to be added is the last to run, after that of the upstream */
+
+    cln = ngx_pool_cleanup_add(r->pool, 0);
+    if (cln == NULL) {
+        ngx_http_free_request(r, 0);
+        return NULL;
+    }
+
+    cln->handler = ngx_http_zapier_oauth_closed;
+    cln->data = x;
+
+    x->connection = c;
+
+    r->http_state = NGX_HTTP_PROCESS_REQUEST_STATE;
+    r->write_event_handler = ngx_http_zapier_oauth_close;
+
+    r->method = NGX_HTTP_POST;
+    ngx_str_set(&r->method_name, "POST");
+    r->http_version = NGX_HTTP_VERSION_11;
+    ngx_str_set(&r->http_protocol, "HTTP/1.1");
+    r->uri = *x->uri;
+    r->unparsed_uri = *x->uri;
+
+    return r;
+}
+
+
+static ngx_int_t
+ngx_http_zapier_oauth_headers(ngx_http_request_t *r,
+    ngx_zapier_oauth_call_t *call)
+{
+    u_char     *p;
+    ngx_str_t   value;
+
+    /* each with its name in lower case */
+
+    static ngx_str_t  type[] = { ngx_string("Content-Type"),
+                                 ngx_string("content-type") };
+    static ngx_str_t  length[] = { ngx_string("Content-Length"),
+                                   ngx_string("content-length") };
+    static ngx_str_t  accept[] = { ngx_string("Accept"),
+                                   ngx_string("accept") };
+    static ngx_str_t  agent[] = { ngx_string("User-Agent"),
+                                  ngx_string("user-agent") };
+    static ngx_str_t  authorization[] = { ngx_string("Authorization"),
+                                          ngx_string("authorization") };
+
+    if (ngx_list_init(&r->headers_in.headers, r->pool, 5,
+                      sizeof(ngx_table_elt_t))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_str_set(&value, "application/x-www-form-urlencoded");
+
+    r->headers_in.content_type = ngx_http_zapier_oauth_add(r, type, &value);
+
+    p = ngx_pnalloc(r->pool, NGX_SIZE_T_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    value.data = p;
+    value.len = ngx_sprintf(p, "%uz", call->body.len) - p;
+
+    r->headers_in.content_length = ngx_http_zapier_oauth_add(r, length,
+                                                             &value);
+    r->headers_in.content_length_n = call->body.len;
+
+    if (r->headers_in.content_type == NULL
+        || r->headers_in.content_length == NULL)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_str_set(&value, "application/json");
+
+    if (ngx_http_zapier_oauth_add(r, accept, &value) == NULL) {
+        return NGX_ERROR;
+    }
+
+    /* firewalls do not like requests without it */
+
+    ngx_str_set(&value, "ngx_zapier_module");
+
+    r->headers_in.user_agent = ngx_http_zapier_oauth_add(r, agent, &value);
+    if (r->headers_in.user_agent == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (call->authorization.len != 0
+        && ngx_http_zapier_oauth_add(r, authorization, &call->authorization)
+           == NULL)
+    {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_table_elt_t *
+ngx_http_zapier_oauth_add(ngx_http_request_t *r, ngx_str_t *names,
+    ngx_str_t *value)
+{
+    ngx_table_elt_t  *h;
+
+    h = ngx_list_push(&r->headers_in.headers);
+    if (h == NULL) {
+        return NULL;
+    }
+
+    ngx_memzero(h, sizeof(ngx_table_elt_t));
+
+    /* proxy_set_header finds what it replaces by the hash */
+
+    h->hash = ngx_hash_key(names[1].data, names[1].len);
+    h->key = names[0];
+    h->value = *value;
+    h->lowcase_key = names[1].data;
+
+    return h;
+}
+
+
+static ngx_int_t
+ngx_http_zapier_oauth_body(ngx_http_request_t *r, ngx_str_t *body)
+{
+    ngx_buf_t                *b;
+    ngx_http_request_body_t  *rb;
+
+    rb = ngx_pcalloc(r->pool, sizeof(ngx_http_request_body_t));
+    if (rb == NULL) {
+        return NGX_ERROR;
+    }
+
+    rb->bufs = ngx_alloc_chain_link(r->pool);
+    if (rb->bufs == NULL) {
+        return NGX_ERROR;
+    }
+
+    b = ngx_calloc_buf(r->pool);
+    if (b == NULL) {
+        return NGX_ERROR;
+    }
+
+    b->start = body->data;
+    b->pos = body->data;
+    b->last = body->data + body->len;
+    b->end = b->last;
+    b->memory = 1;
+    b->last_buf = 1;
+
+    rb->bufs->buf = b;
+    rb->bufs->next = NULL;
+
+    r->request_body = rb;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_zapier_oauth_subrequest(ngx_http_zapier_exchange_t *x,
+    ngx_http_request_t *r)
+{
+    ngx_http_request_t  *sr;
+
+    x->post.handler = ngx_http_zapier_oauth_answered;
+    x->post.data = x;
+
+    if (ngx_http_subrequest(r, x->uri, NULL, &sr, &x->post,
+                            NGX_HTTP_SUBREQUEST_IN_MEMORY
+                            |NGX_HTTP_SUBREQUEST_WAITED)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    sr->method = r->method;
+    sr->method_name = r->method_name;
+
+    x->subrequest = sr;
+
+    return NGX_OK;
+}
+
+
+/* As ngx_http_request_handler(): a delay by limit_req counts on it. */
+
+static void
+ngx_http_zapier_oauth_event(ngx_event_t *ev)
+{
+    ngx_connection_t    *c;
+    ngx_http_request_t  *r;
+
+    c = ev->data;
+    r = c->data;
+
+    ngx_http_set_log_request(c->log, r);
+
+    if (c->close) {
+        /* worker_shutdown_timeout */
+        ngx_http_zapier_oauth_abort(c);
+        return;
+    }
+
+    if (ev->delayed && ev->timedout) {
+        ev->delayed = 0;
+        ev->timedout = 0;
+    }
+
+    if (ev->write) {
+        r->write_event_handler(r);
+
+    } else {
+        r->read_event_handler(r);
+    }
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+static void
+ngx_http_zapier_oauth_abort(ngx_connection_t *c)
+{
+    c->error = 1;
+
+    ngx_http_finalize_request(c->data, NGX_ERROR);
+    ngx_http_run_posted_requests(c);
+}
+
+
+/* The parent's turn, which comes when the subrequest is over. */
+
+static void
+ngx_http_zapier_oauth_close(ngx_http_request_t *r)
+{
+    if (r->postponed != NULL) {
+        return;
+    }
+
+    /* the way around post_action and lingering_close */
+
+    r->connection->read->eof = 1;
+
+    ngx_http_finalize_request(r, NGX_DONE);
+}
+
+
+static void
+ngx_http_zapier_oauth_closed(void *data)
+{
+    ngx_http_zapier_exchange_t *x = data;
+
+    if (x->subrequest != NULL) {
+        ngx_http_zapier_oauth_result(x);
+
+        if (x->subrequest->upstream != NULL) {
+            ngx_http_zapier_oauth_wipe(x->subrequest->upstream);
+        }
+    }
+
+    x->connection = NULL;
+    x->subrequest = NULL;
+
+    ngx_post_event(&x->event, &ngx_posted_events);
+}
+
+
+static void
+ngx_http_zapier_oauth_end(ngx_event_t *ev)
+{
+    ngx_http_zapier_exchange_t *x = ev->data;
+
+    x->call->handler(x->call);
+
+    ngx_http_zapier_oauth_free(x);
+}
+
+
+static void
+ngx_http_zapier_oauth_free(ngx_http_zapier_exchange_t *x)
+{
+    ngx_queue_remove(&x->queue);
+
+    if (x->answer.start != NULL) {
+        ngx_explicit_memzero(x->answer.start, x->answer.end - x->answer.start);
+    }
+
+    ngx_destroy_pool(x->pool);
+}
+
+
+static u_char *
+ngx_http_zapier_oauth_log_error(ngx_log_t *log, u_char *buf, size_t len)
+{
+    u_char              *p;
+    ngx_http_request_t  *r;
+    ngx_http_log_ctx_t  *ctx;
+
+    if (log->action) {
+        p = ngx_snprintf(buf, len, " while %s", log->action);
+        len -= p - buf;
+        buf = p;
+    }
+
+    ctx = log->data;
+    r = ctx->request;
+
+    return (r != NULL) ? r->log_handler(r, ctx->current_request, buf, len)
+                       : buf;
 }

@@ -8,6 +8,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_oauth.h>
 
 
 static ngx_int_t ngx_http_zapier_tenant_variable(ngx_http_request_t *r,
@@ -147,7 +148,7 @@ ngx_http_zapier_tenant_variable(ngx_http_request_t *r,
 /*
  * The token, only while proxy_pass makes its request: not for a location
  * that the request is redirected to, not for subrequests, not for logs,
- * and not once it has expired.
+ * and not once it has expired.  A call of the token endpoint has its own.
  */
 
 static ngx_int_t
@@ -158,8 +159,12 @@ ngx_http_zapier_authorization_variable(ngx_http_request_t *r,
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_zapier_module);
 
-    if (ctx == NULL
-        || ctx->state != NGX_HTTP_ZAPIER_PASSED
+    if (ctx == NULL) {
+        return ngx_http_zapier_variable_set(v,
+                                     ngx_http_zapier_oauth_authorization(r));
+    }
+
+    if (ctx->state != NGX_HTTP_ZAPIER_PASSED
         || r->headers_out.status != 0
         || ctx->logged
         || (ctx->token.expires != 0 && ngx_time() >= ctx->token.expires))

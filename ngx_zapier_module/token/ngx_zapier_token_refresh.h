@@ -1,7 +1,8 @@
 
 /*
  * What the files of a refresh share: ngx_zapier_token_refresh.c has the
- * flight and those who wait for it, ngx_zapier_token_grant.c its steps.
+ * flight and those who wait for it, ngx_zapier_token_lock.c the lock that
+ * keeps nodes apart, ngx_zapier_token_grant.c what is done under it.
  */
 
 
@@ -16,6 +17,10 @@
 /* ms that a lock lasts if nobody renews it, and between renewals */
 #define NGX_ZAPIER_REFRESH_LOCK   6000
 #define NGX_ZAPIER_REFRESH_RENEW  2000
+
+/* ms after what will pass, and after Redis could not be asked */
+#define NGX_ZAPIER_REFRESH_LATER  2000
+#define NGX_ZAPIER_REFRESH_STORE  500
 
 #define NGX_ZAPIER_REFRESH_KEYS   2
 #define NGX_ZAPIER_REFRESH_ARGS   (NGX_ZAPIER_REFRESH_KEYS + 7)
@@ -83,7 +88,9 @@ ngx_int_t ngx_zapier_token_refresh_poll(ngx_zapier_token_refresh_t *refresh);
 void ngx_zapier_token_refresh_end(ngx_zapier_token_refresh_t *refresh);
 
 
-/* ngx_zapier_token_grant.c */
+/* ngx_zapier_token_lock.c */
+
+typedef void (*ngx_zapier_token_refresh_pt)(ngx_zapier_redis_eval_t *eval);
 
 /*
  * Takes the lock and goes on from there.
@@ -93,8 +100,37 @@ void ngx_zapier_token_refresh_end(ngx_zapier_token_refresh_t *refresh);
  */
 ngx_int_t ngx_zapier_token_refresh_lock(ngx_zapier_token_refresh_t *refresh);
 
+/* Reads the record again, under the lock. */
+void ngx_zapier_token_refresh_again(ngx_zapier_token_refresh_t *refresh);
+
+/* The same after a while: a lost answer, or its reader, may turn up. */
+void ngx_zapier_token_refresh_pause(ngx_zapier_token_refresh_t *refresh);
+
+/*
+ * Gives the lock back and ends with the value at hand.  Nobody tries again
+ * for pause ms; keep: "keep" if the outcome is not known, else "".
+ */
+void ngx_zapier_token_refresh_release(ngx_zapier_token_refresh_t *refresh,
+    ngx_msec_t pause, const char *keep);
+
+/* Ends with this result, unless the token at hand still serves. */
+void ngx_zapier_token_refresh_fail(ngx_zapier_token_refresh_t *refresh,
+    ngx_zapier_token_result_e result, ngx_msec_t retry);
+
+/* Calls a script with the keys and the n arguments of refresh->args.
+ * NGX_OK or NGX_ERROR. */
+ngx_int_t ngx_zapier_token_refresh_eval(ngx_zapier_token_refresh_t *refresh,
+    ngx_zapier_redis_script_t *script, ngx_uint_t n,
+    ngx_zapier_token_refresh_pt handler);
+
 /* Stops whatever is under way. */
 void ngx_zapier_token_refresh_stop(ngx_zapier_token_refresh_t *refresh);
+
+
+/* ngx_zapier_token_grant.c */
+
+/* The lock is ours. */
+void ngx_zapier_token_refresh_granted(ngx_zapier_token_refresh_t *refresh);
 
 
 #endif /* _NGX_ZAPIER_TOKEN_REFRESH_H_INCLUDED_ */

@@ -186,7 +186,9 @@ ngx_zapier_store_judge(ngx_zapier_store_state_t *state,
     if (dead) {
         record->state = "dead";
 
-    } else if (check.expires != 0 && check.expires <= ngx_time()) {
+    } else if (check.expires != 0
+               && check.expires <= ngx_zapier_token_now(tokens))
+    {
         record->state = "expired";
 
     } else {

@@ -124,7 +124,7 @@ SKIP: {
         if ($ENV{TEST_NGINX_BINARY} // '') =~ /asan/ || $^O ne 'linux';
 
     my $secret = 'Geheimnis7391';
-    my ($port, $pid) = strange("*2000\r\n" . "\$13\r\n$secret\r\n" x 200);
+    my ($port, $pid) = strange("*70000\r\n" . "\$13\r\n$secret\r\n" x 200);
     my $node = node(sandbox => $sandbox,
                     http => "zapier_redis redis://127.0.0.1:$port;");
 
