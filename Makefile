@@ -45,7 +45,7 @@ SETTINGS  := $(CC) $(NGX_SRC) $(NGX_FLAGS) $(CFLAGS) $(LDFLAGS) \
              $(HIREDIS) $(SOURCES)
 
 
-.PHONY: module nginx asan test run bench fuzz lint matrix install clean help
+.PHONY: module nginx asan test run bench fuzz faults lint matrix install clean help
 .PHONY: FORCE
 
 module: ADD = --add-dynamic-module
@@ -75,6 +75,9 @@ bench: module                           ## CPU and latency next to peers
 
 fuzz:                                   ## the fuzzers, for a while
 	$(MAKE) -C t/fuzz long
+
+faults: module                          ## kills during refreshes, ROUNDS=500
+	FAULTS_ROUNDS=$(or $(ROUNDS),500) t/lib/run-tests t/faults/token-fleet.t
 
 lint:                                   ## layers and style
 	t/lib/lint

@@ -282,7 +282,7 @@ ngx_http_zapier_check_token(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
         return ngx_http_zapier_refuse(r, ctx, NGX_HTTP_UNAUTHORIZED,
                                       "token_expired",
                                       "The tenant's Zapier access token has "
-                                      "expired and could not be refreshed "
+                                      "expired and has not been renewed "
                                       "yet.");
 
     case NGX_ZAPIER_TOKEN_REAUTHORIZE:

@@ -155,7 +155,8 @@ static ngx_int_t
 ngx_http_zapier_authorization_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
-    ngx_http_zapier_ctx_t  *ctx;
+    ngx_http_zapier_ctx_t        *ctx;
+    ngx_http_zapier_main_conf_t  *zmcf;
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_zapier_module);
 
@@ -164,10 +165,13 @@ ngx_http_zapier_authorization_variable(ngx_http_request_t *r,
                                      ngx_http_zapier_oauth_authorization(r));
     }
 
+    zmcf = ngx_http_get_module_main_conf(r, ngx_http_zapier_module);
+
     if (ctx->state != NGX_HTTP_ZAPIER_PASSED
         || r->headers_out.status != 0
         || ctx->logged
-        || (ctx->token.expires != 0 && ngx_time() >= ctx->token.expires))
+        || (ctx->token.expires != 0
+            && ngx_zapier_token_now(zmcf->tokens) >= ctx->token.expires))
     {
         return ngx_http_zapier_variable_set(v, NULL);
     }

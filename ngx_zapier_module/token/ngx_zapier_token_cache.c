@@ -438,8 +438,7 @@ ngx_zapier_token_load(ngx_zapier_tokens_t *tokens,
     if (value->result == NGX_ZAPIER_TOKEN_OK
         && !ngx_zapier_token_live(tokens, entry))
     {
-        value->result = value->refreshable ? NGX_ZAPIER_TOKEN_EXPIRED
-                                           : NGX_ZAPIER_TOKEN_REAUTHORIZE;
+        value->result = ngx_zapier_token_expired(tokens, value->refreshable);
     }
 }
 

@@ -84,6 +84,13 @@ typedef struct {
                          (value)->authorization_len + (value)->scope_len)
 
 
+/* a token has expired; without zapier_oauth_token it is somebody else's
+ * business to renew it */
+#define ngx_zapier_token_expired(tokens, refreshable)                        \
+    ((refreshable) || (tokens)->oauth == NULL ? NGX_ZAPIER_TOKEN_EXPIRED     \
+                                              : NGX_ZAPIER_TOKEN_REAUTHORIZE)
+
+
 /* ngx_zapier_token_cache.c */
 
 void ngx_zapier_token_key(ngx_zapier_tokens_t *tokens,

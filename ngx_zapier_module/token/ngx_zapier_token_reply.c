@@ -266,8 +266,7 @@ ngx_zapier_token_decode_record(ngx_zapier_tokens_t *tokens, ngx_str_t *tenant,
     if (record->expires != 0
         && record->expires <= ngx_zapier_token_now(tokens))
     {
-        value->result = refreshable ? NGX_ZAPIER_TOKEN_EXPIRED
-                                    : NGX_ZAPIER_TOKEN_REAUTHORIZE;
+        value->result = ngx_zapier_token_expired(tokens, refreshable);
         return;
     }
 

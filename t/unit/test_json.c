@@ -602,7 +602,8 @@ blocks(void)
 {
     static const char  *pieces[] = {
         "\xc3\xa9", "\xd0\xbb", "\xe2\x82\xac", "\xe6\x9d\xb1", "\xed\x9f\xbf",
-        "\xf0\x9f\x98\x80", "\xf4\x8f\xbf\xbf", "a", " ", "0123456789abcdef"
+        "\xf0\x9f\x98\x80", "\xf4\x8f\xbf\xbf", "a", "\\n",
+        "a run that is longer than what is looked at in one go by the vectors"
     };
     static const char  *wrong[] = {
         "\x80", "\xbf", "\xc0\x80", "\xc1\xbf", "\xc3", "\xe0\x9f\xbf",
@@ -611,7 +612,7 @@ blocks(void)
     };
 
     int          i, n, at, differ;
-    char         text[256], *p;
+    char         text[512], *p;
     ssize_t      bad;
     uint32_t     seed;
     const char  *piece;
