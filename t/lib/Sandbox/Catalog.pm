@@ -49,7 +49,13 @@ sub routes ($self, $r) {
 }
 
 
+# The router would take a slash at the end, the API knows no such paths.
+
 sub give ($self, $c, $needs, $value) {
+    return $self->app->reply($c, Sandbox::App::error(404, 'not_found',
+                                 'NotFound', 'Not found.'))
+        if $c->req->url->path->trailing_slash;
+
     $c->stash(needs => $needs);
     $self->app->reply($c, 200, {}, Sandbox::App::json_text($value));
 }
