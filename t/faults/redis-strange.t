@@ -31,9 +31,11 @@ sub strange {
             next if fork;
 
             while (sysread $client, my $in, 65536) {
-                for my $part ($how{slowly} ? split //, $bytes : $bytes) {
+                my $all = $bytes x (() = $in =~ /^\*\d+\r$/mg);
+
+                for my $part ($how{slowly} ? split //, $all : $all) {
                     syswrite $client, $part;
-                    sleep 0.002 if $how{slowly};
+                    sleep 0.0005 if $how{slowly};
                 }
                 last if $how{close};
             }
@@ -76,7 +78,7 @@ sub try {
 
 require POSIX;
 
-my $record = "*4\r\n\$12\r\nsandbox-acme\r\n\$-1\r\n\$-1\r\n\$-1\r\n";
+my $record = "*6\r\n\$12\r\nsandbox-acme\r\n" . "\$-1\r\n" x 5;
 
 try('the record as it should be', $record, status => 200);
 try('byte by byte', $record, status => 200, slowly => 1);
@@ -94,7 +96,7 @@ try('LOADING', "-LOADING Redis is loading the dataset in memory\r\n");
 try('READONLY', "-READONLY You can't write against a read only replica.\r\n");
 try('CR and LF in an error (kjdev: in the log)',
     "-ERR \x1b[31mred\tand\x07 bells\r\n");
-try('two fields instead of four', "*2\r\n\$1\r\na\r\n\$1\r\nb\r\n");
+try('two fields instead of six', "*2\r\n\$1\r\na\r\n\$1\r\nb\r\n");
 try('a number', ":1\r\n");
 try('nil', "*-1\r\n");
 
