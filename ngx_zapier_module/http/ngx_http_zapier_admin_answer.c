@@ -49,6 +49,7 @@ static ngx_http_zapier_admin_counter_t  ngx_http_zapier_admin_counts[] = {
     ngx_http_zapier_admin_count(refresh_unknown),
     ngx_http_zapier_admin_count(refresh_resumed),
     ngx_http_zapier_admin_count(refresh_dead),
+    ngx_http_zapier_admin_count(refresh_rescued),
     ngx_http_zapier_admin_count(refused),
     ngx_http_zapier_admin_count(unseal_failed),
     ngx_http_zapier_admin_count(unseal_unknown_key),

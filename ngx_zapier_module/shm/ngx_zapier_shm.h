@@ -18,7 +18,7 @@
 #include <ngx_zapier_hash.h>
 
 
-#define NGX_ZAPIER_SHM_TABLES  4
+#define NGX_ZAPIER_SHM_TABLES  8
 
 
 typedef struct ngx_zapier_shm_node_s   ngx_zapier_shm_node_t;
@@ -123,6 +123,13 @@ void ngx_zapier_shm_delete(ngx_zapier_shm_table_t *table,
 void *ngx_zapier_shm_alloc(ngx_zapier_shm_table_t *table, size_t size,
     ngx_zapier_shm_node_t *keep);
 void ngx_zapier_shm_free(ngx_zapier_shm_table_t *table, void *p);
+
+/*
+ * The least recently used entry, or the next one after node; NULL: there is
+ * none.  Nothing but entries already passed may go between two calls.
+ */
+ngx_zapier_shm_node_t *ngx_zapier_shm_oldest(ngx_zapier_shm_table_t *table,
+    ngx_zapier_shm_node_t *node);
 
 /* Entries in the table. */
 ngx_uint_t ngx_zapier_shm_count(ngx_zapier_shm_table_t *table);

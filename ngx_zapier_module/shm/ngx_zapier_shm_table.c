@@ -167,6 +167,25 @@ ngx_zapier_shm_free(ngx_zapier_shm_table_t *table, void *p)
 }
 
 
+ngx_zapier_shm_node_t *
+ngx_zapier_shm_oldest(ngx_zapier_shm_table_t *table,
+    ngx_zapier_shm_node_t *node)
+{
+    ngx_queue_t                *q;
+    ngx_zapier_shm_table_sh_t  *tsh;
+
+    tsh = ngx_zapier_shm_open(table);
+
+    q = node ? ngx_queue_prev(&node->lru) : ngx_queue_last(&tsh->lru);
+
+    if (q == ngx_queue_sentinel(&tsh->lru)) {
+        return NULL;
+    }
+
+    return ngx_queue_data(q, ngx_zapier_shm_node_t, lru);
+}
+
+
 ngx_uint_t
 ngx_zapier_shm_count(ngx_zapier_shm_table_t *table)
 {

@@ -6,7 +6,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include <ngx_zapier_token_private.h>
+#include <ngx_zapier_token_rescue.h>
 
 
 /* ms after a failed read when nobody waits who has a token to go on with */
@@ -47,6 +47,8 @@ ngx_zapier_tokens_init_worker(ngx_zapier_tokens_t *tokens, ngx_cycle_t *cycle)
     ngx_rbtree_init(&worker->refreshes, &worker->sentinel,
                     ngx_str_rbtree_insert_value);
 
+    ngx_queue_init(&worker->rescues);
+
     if (tokens->keyring) {
         ngx_zapier_keyring_init_worker(tokens->keyring);
     }
@@ -75,6 +77,7 @@ ngx_zapier_tokens_exit_worker(ngx_zapier_tokens_t *tokens)
     ngx_zapier_token_watch_done(worker);
     ngx_zapier_token_flights_destroy(worker);
     ngx_zapier_token_refreshes_destroy(worker);
+    ngx_zapier_token_rescuer_done(worker);
     ngx_zapier_token_clock_done(worker);
 
     tokens->worker = NULL;
@@ -170,6 +173,15 @@ ngx_zapier_token_settle(ngx_zapier_token_worker_t *worker,
     tokens = worker->tokens;
 
     if (tokens->oauth == NULL) {
+        return ngx_zapier_token_fill(op, value);
+    }
+
+    if ((value->result != NGX_ZAPIER_TOKEN_OK
+         || value->source == NGX_ZAPIER_TOKEN_STALE
+         || value->refused)
+        && !op->force
+        && ngx_zapier_token_rescue_get(tokens, key, value) == NGX_OK)
+    {
         return ngx_zapier_token_fill(op, value);
     }
 

@@ -59,7 +59,9 @@ typedef struct {
     /* private */
     ngx_zapier_shm_table_t      table;
     ngx_zapier_shm_table_t      leases;
+    ngx_zapier_shm_table_t      rescues;
     uint32_t                    signature;      /* of prefix and URL */
+    uint32_t                    place;          /* of the prefix */
     void                       *worker;
 } ngx_zapier_tokens_t;
 
@@ -104,6 +106,8 @@ typedef struct {
     ngx_atomic_t                refresh_resumed;  /* after one of unknown
                                                      outcome */
     ngx_atomic_t                refresh_dead;     /* invalid_grant */
+    ngx_atomic_t                refresh_rescued;  /* pairs that Redis had
+                                                     lost or never got */
     ngx_atomic_t                refused;          /* upstream's 401 */
     ngx_atomic_t                unseal_failed;    /* forged, copied, cut */
     ngx_atomic_t                unseal_unknown_key;

@@ -10,7 +10,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include <ngx_zapier_token_private.h>
+#include <ngx_zapier_token_rescue.h>
 
 
 /*
@@ -81,7 +81,8 @@ ngx_zapier_tokens_init(ngx_conf_t *cf, ngx_zapier_tokens_t *tokens)
     tokens->table.data_size = sizeof(ngx_zapier_token_state_t);
 
     if (ngx_zapier_shm_table_add(tokens->shm, &tokens->table) != NGX_OK
-        || ngx_zapier_token_leases_init(tokens) != NGX_OK)
+        || ngx_zapier_token_leases_init(tokens) != NGX_OK
+        || ngx_zapier_token_rescue_init(tokens) != NGX_OK)
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "too many tables in zone \"%V\"",

@@ -23,6 +23,10 @@
 /* ms after a refusal, which an operator must mend */
 #define NGX_ZAPIER_GRANT_REFUSED      30000
 
+/* ms that an attempt to write a pair takes, with the pause before */
+#define ngx_zapier_grant_hold(refresh)                                       \
+    (2 * (refresh)->tokens->redis_timeout + 2 * NGX_ZAPIER_REFRESH_STORE)
+
 /* longest Retry-After that is believed, ms */
 #define NGX_ZAPIER_GRANT_LATER_MAX    300000
 
@@ -31,18 +35,18 @@ static void ngx_zapier_grant_call(ngx_zapier_token_refresh_t *refresh);
 static void ngx_zapier_grant_called(ngx_zapier_oauth_call_t *call);
 static void ngx_zapier_grant_lost(ngx_zapier_token_refresh_t *refresh);
 static void ngx_zapier_grant_store(ngx_zapier_token_refresh_t *refresh);
+static void ngx_zapier_grant_keep(ngx_zapier_token_refresh_t *refresh);
 static void ngx_zapier_grant_write(ngx_zapier_token_refresh_t *refresh);
 static void ngx_zapier_grant_rewrite(ngx_zapier_token_refresh_t *refresh);
 static ngx_int_t ngx_zapier_grant_seal(ngx_zapier_token_refresh_t *refresh,
     ngx_str_t *field, ngx_str_t *plain, ngx_str_t *value);
 static void ngx_zapier_grant_stored(ngx_zapier_redis_eval_t *eval);
+static void ngx_zapier_grant_value(ngx_zapier_token_refresh_t *refresh);
 static void ngx_zapier_grant_use(ngx_zapier_token_refresh_t *refresh);
 static void ngx_zapier_grant_dead(ngx_zapier_token_refresh_t *refresh);
 static void ngx_zapier_grant_marked(ngx_zapier_redis_eval_t *eval);
 
 
-static ngx_zapier_redis_script_t  ngx_zapier_grant_rotate =
-    ngx_zapier_redis_script(NGX_ZAPIER_SCRIPT_TOKEN_ROTATE);
 static ngx_zapier_redis_script_t  ngx_zapier_grant_mark =
     ngx_zapier_redis_script(NGX_ZAPIER_SCRIPT_TOKEN_DEAD);
 
@@ -50,6 +54,19 @@ static ngx_zapier_redis_script_t  ngx_zapier_grant_mark =
 void
 ngx_zapier_token_refresh_granted(ngx_zapier_token_refresh_t *refresh)
 {
+    if (!refresh->mint
+        && ngx_zapier_token_rescue_take(refresh->tokens, &refresh->key,
+                                        &refresh->spent, refresh->version,
+                                        refresh->pool, &refresh->pair)
+           == NGX_OK)
+    {
+        /* it is spent: Redis has lost what we got for it */
+
+        refresh->restored = 1;
+        ngx_zapier_grant_write(refresh);
+        return;
+    }
+
     if (refresh->attempts > 1 && !refresh->cautious) {
 
         ngx_zapier_token_count(refresh->tokens, refresh_resumed);
@@ -205,13 +222,10 @@ ngx_zapier_grant_store(ngx_zapier_token_refresh_t *refresh)
 {
     u_char                     *p;
     time_t                      expires;
-    ngx_str_t                  *args;
+    ngx_str_t                  *texts;
     ngx_zapier_oauth_answer_t  *answer;
 
-    static ngx_str_t  access = ngx_string("access_token");
-    static ngx_str_t  again = ngx_string("refresh_token");
-
-    args = refresh->args;
+    texts = refresh->pair.texts;
     answer = &refresh->answer;
 
     if (answer->refresh_token.len == 0) {
@@ -231,31 +245,31 @@ ngx_zapier_grant_store(ngx_zapier_token_refresh_t *refresh)
 
     p = ngx_pnalloc(refresh->pool, NGX_TIME_T_LEN);
     if (p == NULL
-        || ngx_zapier_grant_seal(refresh, &access, &answer->access_token,
-                                 &args[4])
+        || ngx_zapier_grant_seal(refresh, &ngx_zapier_token_fields[0],
+                                 &answer->access_token, &texts[0])
            != NGX_OK
-        || ngx_zapier_grant_seal(refresh, &again, &answer->refresh_token,
-                                 &args[5])
+        || ngx_zapier_grant_seal(refresh, &ngx_zapier_token_fields[1],
+                                 &answer->refresh_token, &texts[1])
            != NGX_OK)
     {
         ngx_zapier_grant_lost(refresh);
         return;
     }
 
-    args[2] = refresh->lock;
-    args[3] = refresh->spent;
-    args[6].data = p;
-    args[6].len = 0;
+    texts[2].data = p;
+    texts[2].len = 0;
 
     if (answer->expires_in >= 0) {
         expires = ngx_zapier_token_now(refresh->tokens)
                   + (time_t) answer->expires_in;
 
-        args[6].len = ngx_sprintf(p, "%T", expires) - p;
+        texts[2].len = ngx_sprintf(p, "%T", expires) - p;
     }
 
-    args[7] = answer->scope;
-    args[8] = answer->token_type;
+    texts[3] = answer->scope;
+    texts[4] = answer->token_type;
+
+    ngx_zapier_grant_keep(refresh);
 
     refresh->delay = NGX_ZAPIER_REFRESH_STORE / 4;
 
@@ -263,16 +277,58 @@ ngx_zapier_grant_store(ngx_zapier_token_refresh_t *refresh)
 }
 
 
-/*
- * Nobody else has this pair: it is written again until Redis says that it
- * has it.  Those who wait give up when their time has come.
- */
+/* Before anything else: from here on it outlives this worker. */
+
+static void
+ngx_zapier_grant_keep(ngx_zapier_token_refresh_t *refresh)
+{
+    ngx_str_t                *again;
+    ngx_zapier_token_pair_t  *pair;
+
+    pair = &refresh->pair;
+    again = &refresh->answer.refresh_token;
+
+    pair->id = refresh->id;
+    pair->fence = refresh->version + 1;
+    pair->written = 0;
+    ngx_zapier_token_pair_spent(pair, &refresh->spent);
+
+    /* what was not rotated is not lost, nor is what can be made at will */
+
+    if (refresh->mint
+        || (again->len == refresh->plain.len
+            && ngx_memcmp(again->data, refresh->plain.data, again->len) == 0))
+    {
+        return;
+    }
+
+    if (ngx_zapier_token_rescue_keep(refresh->tokens, &refresh->key, pair,
+                                     ngx_zapier_grant_hold(refresh))
+        == NGX_OK)
+    {
+        refresh->rescued = 1;
+        refresh->told = 0;
+    }
+}
+
+
+/* It is written again until Redis says that it has it. */
 
 static void
 ngx_zapier_grant_write(ngx_zapier_token_refresh_t *refresh)
 {
-    if (ngx_zapier_token_refresh_eval(refresh, &ngx_zapier_grant_rotate, 9,
-                              ngx_zapier_grant_stored)
+    if (refresh->rescued) {
+        ngx_zapier_token_rescue_hold(refresh->tokens, &refresh->key,
+                                     refresh->id,
+                                     ngx_zapier_grant_hold(refresh));
+    }
+
+    ngx_zapier_token_pair_args(&refresh->pair, &refresh->lock,
+                               &refresh->args[NGX_ZAPIER_REFRESH_KEYS]);
+
+    if (ngx_zapier_token_refresh_eval(refresh, &ngx_zapier_token_rotate,
+                                      NGX_ZAPIER_REFRESH_ARGS,
+                                      ngx_zapier_grant_stored)
         != NGX_OK)
     {
         ngx_zapier_grant_rewrite(refresh);
@@ -280,14 +336,35 @@ ngx_zapier_grant_write(ngx_zapier_token_refresh_t *refresh)
 }
 
 
+/*
+ * Those who wait have the token now if it cannot be lost any more; else they
+ * give up when their time has come.
+ */
+
 static void
 ngx_zapier_grant_rewrite(ngx_zapier_token_refresh_t *refresh)
 {
+    if (refresh->restored) {
+
+        /* others see to it */
+
+        ngx_zapier_token_refresh_fail(refresh, NGX_ZAPIER_TOKEN_UNAVAILABLE,
+                                      NGX_ZAPIER_REFRESH_STORE);
+        return;
+    }
+
     refresh->resume = ngx_zapier_grant_write;
 
     ngx_add_timer(&refresh->timer, refresh->delay);
 
     refresh->delay = ngx_min(refresh->delay * 2, NGX_ZAPIER_REFRESH_STORE);
+
+    if (refresh->rescued && !refresh->told) {
+        refresh->told = 1;
+
+        ngx_zapier_grant_value(refresh);
+        ngx_zapier_token_refresh_tell(refresh);
+    }
 }
 
 
@@ -336,10 +413,18 @@ ngx_zapier_grant_stored(ngx_zapier_redis_eval_t *eval)
     refresh->resume = NULL;
     refresh->lock.len = 0;
 
-    if (reply->integer == 0) {
+    ngx_zapier_token_rescue_done(refresh->tokens, &refresh->key,
+                                 refresh->pair.id, 1);
+
+    if (refresh->restored && reply->integer == NGX_ZAPIER_PAIR_WRITTEN) {
+        ngx_zapier_token_rescued(refresh->tokens, &refresh->key.tenant);
+    }
+
+    if (reply->integer == NGX_ZAPIER_PAIR_OTHER || refresh->restored) {
 
         /* a record written meanwhile is what somebody wants us to use */
 
+        refresh->restored = 0;
         refresh->refused = 0;
         refresh->due = 0;
 
@@ -347,14 +432,22 @@ ngx_zapier_grant_stored(ngx_zapier_redis_eval_t *eval)
         return;
     }
 
-    ngx_zapier_token_count(refresh->tokens, refreshed);
-
     ngx_zapier_grant_use(refresh);
 }
 
 
 static void
 ngx_zapier_grant_use(ngx_zapier_token_refresh_t *refresh)
+{
+    ngx_zapier_token_count(refresh->tokens, refreshed);
+
+    ngx_zapier_grant_value(refresh);
+    ngx_zapier_token_refresh_end(refresh);
+}
+
+
+static void
+ngx_zapier_grant_value(ngx_zapier_token_refresh_t *refresh)
 {
     ngx_zapier_record_t         record;
     ngx_zapier_oauth_answer_t  *answer;
@@ -364,7 +457,7 @@ ngx_zapier_grant_use(ngx_zapier_token_refresh_t *refresh)
     ngx_memzero(&record, sizeof(ngx_zapier_record_t));
 
     record.access_token = answer->access_token;
-    record.expires_at = refresh->args[6];
+    record.expires_at = refresh->pair.texts[2];
     record.scope = answer->scope;
     record.token_type = answer->token_type;
 
@@ -375,8 +468,6 @@ ngx_zapier_grant_use(ngx_zapier_token_refresh_t *refresh)
                                    &refresh->value);
 
     refresh->value.source = NGX_ZAPIER_TOKEN_REFRESHED;
-
-    ngx_zapier_token_refresh_end(refresh);
 }
 
 

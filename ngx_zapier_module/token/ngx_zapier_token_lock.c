@@ -123,8 +123,9 @@ static ngx_int_t
 ngx_zapier_lock_read(ngx_zapier_token_refresh_t *refresh,
     ngx_zapier_redis_reply_t *reply)
 {
-    ngx_uint_t                  i;
-    ngx_zapier_token_worker_t  *worker;
+    ngx_uint_t                   i;
+    ngx_zapier_redis_reply_t   **fields;
+    ngx_zapier_token_worker_t   *worker;
 
     worker = refresh->tokens->worker;
 
@@ -143,9 +144,25 @@ ngx_zapier_lock_read(ngx_zapier_token_refresh_t *refresh,
 
     ngx_zapier_token_clock_set(refresh->tokens, reply->elts[2]->integer);
 
-    return ngx_zapier_token_decode_fields(worker, &refresh->key.tenant,
-                                          &reply->elts[NGX_ZAPIER_LOCK_FIELDS],
-                                          &refresh->value);
+    fields = &reply->elts[NGX_ZAPIER_LOCK_FIELDS];
+
+    if (ngx_zapier_token_decode_fields(worker, &refresh->key.tenant, fields,
+                                       &refresh->value)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    refresh->version = reply->elts[3]->integer - 1;
+
+    if (!refresh->mint) {
+        (void) ngx_zapier_token_rescue_match(refresh->tokens, &refresh->key,
+                                             &fields[1]->str,
+                                             refresh->version,
+                                             &refresh->value);
+    }
+
+    return NGX_OK;
 }
 
 

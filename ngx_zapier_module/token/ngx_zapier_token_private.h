@@ -36,6 +36,8 @@ typedef struct {
     ngx_rbtree_t                flights;    /* by tenant */
     ngx_rbtree_node_t           sentinel;
     ngx_rbtree_t                refreshes;  /* by tenant, same sentinel */
+    ngx_queue_t                 rescues;
+    ngx_uint_t                  rescuing;   /* of them */
     uint32_t                    sequence;
     u_char                      name[8];    /* random */
 
@@ -142,6 +144,9 @@ typedef struct {
                                                here, 0: there is no watch */
     uint64_t                    confirmed;  /* and to here */
     uint64_t                    flushed;    /* older reads are void */
+    uint64_t                    lost;       /* when it was last seen to be
+                                               away, 0: it is not */
+    uint64_t                    calm;       /* after that, until */
     uint64_t                    lease;
     uint32_t                    pid;        /* 0: nobody */
     uint32_t                    signature;
@@ -313,6 +318,12 @@ void ngx_zapier_token_refreshes_destroy(ngx_zapier_token_worker_t *worker);
 
 ngx_int_t ngx_zapier_token_watch_init(ngx_zapier_token_worker_t *worker);
 void ngx_zapier_token_watch_done(ngx_zapier_token_worker_t *worker);
+
+/*
+ * 1 if Redis has just come back, perhaps as another server with an older
+ * record: other nodes are given time to mend it.
+ */
+ngx_uint_t ngx_zapier_token_watch_unsettled(ngx_zapier_tokens_t *tokens);
 
 
 #endif /* _NGX_ZAPIER_TOKEN_PRIVATE_H_INCLUDED_ */

@@ -20,6 +20,8 @@
 #define NGX_ZAPIER_REFRESH_POLL      10
 #define NGX_ZAPIER_REFRESH_POLL_MAX  200
 
+/* longest that other nodes are waited for when Redis has come back, ms */
+#define NGX_ZAPIER_REFRESH_SETTLE    3000
 
 
 static ngx_zapier_token_refresh_t *ngx_zapier_token_refresh_find(
@@ -35,8 +37,6 @@ static void ngx_zapier_token_refresh_wait(
     ngx_zapier_token_refresh_t *refresh, ngx_zapier_token_op_t *op);
 static void ngx_zapier_token_refresh_timer(ngx_event_t *ev);
 static void ngx_zapier_token_refresh_overdue(ngx_event_t *ev);
-static void ngx_zapier_token_refresh_tell(
-    ngx_zapier_token_refresh_t *refresh);
 static void ngx_zapier_token_refresh_destroy(
     ngx_zapier_token_refresh_t *refresh);
 
@@ -176,6 +176,7 @@ ngx_zapier_token_refresh_create(ngx_zapier_token_worker_t *worker,
     refresh->fd = (ngx_socket_t) -1;
     refresh->origin = op->origin;
     refresh->delay = NGX_ZAPIER_REFRESH_POLL;
+    refresh->started = ngx_zapier_clock();
     refresh->mint = ngx_zapier_token_minted(&key->tenant);
 
     if (value->refused) {
@@ -265,6 +266,15 @@ ngx_zapier_token_refresh_names(ngx_zapier_token_worker_t *worker,
 static ngx_int_t
 ngx_zapier_token_refresh_step(ngx_zapier_token_refresh_t *refresh)
 {
+    /* what Redis says may be older than what another node knows */
+
+    if (!refresh->force
+        && ngx_zapier_clock() - refresh->started < NGX_ZAPIER_REFRESH_SETTLE
+        && ngx_zapier_token_watch_unsettled(refresh->tokens))
+    {
+        return ngx_zapier_token_refresh_poll(refresh);
+    }
+
     switch (ngx_zapier_token_lease_claim(refresh->tokens, &refresh->key,
                                          refresh->id, NGX_ZAPIER_REFRESH_LOCK,
                                          &refresh->value))
@@ -316,6 +326,15 @@ ngx_zapier_token_refresh_timer(ngx_event_t *ev)
 
     if (ngx_queue_empty(&refresh->waiters)) {
         refresh->patient = 0;
+    }
+
+    if (!refresh->force
+        && ngx_zapier_token_rescue_get(refresh->tokens, &refresh->key,
+                                       &refresh->value)
+           == NGX_OK)
+    {
+        ngx_zapier_token_refresh_end(refresh);
+        return;
     }
 
     if (ngx_zapier_token_refresh_step(refresh) != NGX_AGAIN) {
@@ -429,7 +448,7 @@ ngx_zapier_token_refresh_end(ngx_zapier_token_refresh_t *refresh)
 }
 
 
-static void
+void
 ngx_zapier_token_refresh_tell(ngx_zapier_token_refresh_t *refresh)
 {
     ngx_queue_t            *q;
@@ -460,6 +479,11 @@ ngx_zapier_token_refresh_destroy(ngx_zapier_token_refresh_t *refresh)
 
     if (refresh->overdue.timer_set) {
         ngx_del_timer(&refresh->overdue);
+    }
+
+    if (refresh->rescued) {
+        ngx_zapier_token_rescue_hold(refresh->tokens, &refresh->key,
+                                     refresh->id, 0);
     }
 
     ngx_zapier_token_value_zero(&refresh->value);

@@ -12,6 +12,7 @@
 
 #include <ngx_zapier_redis_script.h>
 #include <ngx_zapier_token_private.h>
+#include <ngx_zapier_token_rescue.h>
 
 
 /* ms that a lock lasts if nobody renews it, and between renewals */
@@ -22,8 +23,8 @@
 #define NGX_ZAPIER_REFRESH_LATER  2000
 #define NGX_ZAPIER_REFRESH_STORE  500
 
-#define NGX_ZAPIER_REFRESH_KEYS   2
-#define NGX_ZAPIER_REFRESH_ARGS   (NGX_ZAPIER_REFRESH_KEYS + 7)
+#define NGX_ZAPIER_REFRESH_KEYS   NGX_ZAPIER_PAIR_KEYS
+#define NGX_ZAPIER_REFRESH_ARGS   NGX_ZAPIER_PAIR_ARGS
 
 
 typedef struct ngx_zapier_token_refresh_s  ngx_zapier_token_refresh_t;
@@ -38,6 +39,7 @@ struct ngx_zapier_token_refresh_s {
     ngx_str_node_t              node;       /* among the worker's */
     ngx_zapier_token_key_t      key;
     uint64_t                    id;
+    uint64_t                    started;
     void                       *origin;
     ngx_queue_t                 waiters;
     ngx_event_t                 overdue;    /* of the first of them */
@@ -58,12 +60,14 @@ struct ngx_zapier_token_refresh_s {
     ngx_zapier_redis_eval_t     renewal;
     u_char                      hold[NGX_INT64_LEN];
 
+    int64_t                     version;    /* of the record */
     ngx_str_t                   spent;      /* refresh token as stored */
     ngx_str_t                   plain;      /* the same to be sent */
     ngx_str_t                   scope;
     ngx_str_t                   type;
     ngx_zapier_oauth_call_t     call;
     ngx_zapier_oauth_answer_t   answer;
+    ngx_zapier_token_pair_t     pair;       /* as it is written */
     ngx_str_t                   args[NGX_ZAPIER_REFRESH_ARGS];
 
     uint64_t                    attempts;   /* whose outcome is not known */
@@ -74,6 +78,9 @@ struct ngx_zapier_token_refresh_s {
     unsigned                    force:1;
     unsigned                    patient:1;  /* somebody waits for it */
     unsigned                    cautious:1; /* waited for a lost answer */
+    unsigned                    rescued:1;  /* the pair outlives us */
+    unsigned                    restored:1; /* it is an older one of ours */
+    unsigned                    told:1;     /* before it was written */
     unsigned                    evaluating:1;
     unsigned                    renewing:1;
 };
@@ -84,7 +91,10 @@ struct ngx_zapier_token_refresh_s {
 /* Looks again in a while.  NGX_AGAIN, or NGX_OK: nobody cares. */
 ngx_int_t ngx_zapier_token_refresh_poll(ngx_zapier_token_refresh_t *refresh);
 
-/* Tells those who wait what refresh->value is, and is gone. */
+/* Tells those who wait what refresh->value is. */
+void ngx_zapier_token_refresh_tell(ngx_zapier_token_refresh_t *refresh);
+
+/* The same, and is gone. */
 void ngx_zapier_token_refresh_end(ngx_zapier_token_refresh_t *refresh);
 
 

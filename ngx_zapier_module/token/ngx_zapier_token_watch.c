@@ -13,8 +13,8 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include <ngx_zapier_token_private.h>
 #include <ngx_zapier_tenant.h>
+#include <ngx_zapier_token_rescue.h>
 
 
 /* ms between looks at the lease, and between proofs of life */
@@ -25,6 +25,11 @@
 
 /* ms to bring the watch up before another worker may try */
 #define NGX_ZAPIER_TOKEN_ATTEMPT  60000
+
+/* ms after Redis has come back in which other nodes notice it as well, and
+ * after an attempt to reach it in which there will be another */
+#define NGX_ZAPIER_TOKEN_CALM     1500
+#define NGX_ZAPIER_TOKEN_LOST     3000
 
 
 static void ngx_zapier_token_watch_timer(ngx_event_t *ev);
@@ -110,6 +115,7 @@ ngx_zapier_token_watch_done(ngx_zapier_token_worker_t *worker)
 static void
 ngx_zapier_token_watch_timer(ngx_event_t *ev)
 {
+    ngx_zapier_token_state_t   *state;
     ngx_zapier_token_worker_t  *worker;
 
     worker = ev->data;
@@ -143,6 +149,11 @@ ngx_zapier_token_watch_timer(ngx_event_t *ev)
     default: /* NGX_DECLINED */
         ngx_zapier_token_watch_stop(worker);
         break;
+    }
+
+    if (worker->watching) {
+        state = ngx_zapier_shm_data(&worker->tokens->table);
+        ngx_zapier_token_rescuer_run(worker, state->since);
     }
 
     ngx_add_timer(ev, NGX_ZAPIER_TOKEN_TICK);
@@ -240,9 +251,18 @@ ngx_zapier_token_watch_up(ngx_zapier_redis_watch_t *watch)
         state->confirmed = now;
         state->since = now;
         state->lease = now + NGX_ZAPIER_TOKEN_LEASE;
+
+        if (state->lost) {
+            state->calm = now + NGX_ZAPIER_TOKEN_CALM;
+            state->lost = 0;
+        }
     }
 
     ngx_zapier_shm_unlock(worker->tokens->shm);
+
+    /* the sooner, the fewer other nodes find an old record */
+
+    ngx_zapier_token_rescuer_run(worker, now);
 }
 
 
@@ -263,6 +283,7 @@ ngx_zapier_token_watch_change(ngx_zapier_redis_watch_t *watch, ngx_str_t *key)
         == NGX_OK)
     {
         ngx_zapier_token_cache_drop(worker->tokens, &tenant);
+        ngx_zapier_token_rescue_changed(worker->tokens, &tenant);
     }
 }
 
@@ -305,8 +326,36 @@ ngx_zapier_token_watch_down(ngx_zapier_redis_watch_t *watch)
     state = ngx_zapier_token_watch_state(worker);
 
     if (state) {
+
+        if (state->since || state->lost) {
+            state->lost = ngx_zapier_clock();
+        }
+
         state->since = 0;
     }
 
     ngx_zapier_shm_unlock(worker->tokens->shm);
+}
+
+
+ngx_uint_t
+ngx_zapier_token_watch_unsettled(ngx_zapier_tokens_t *tokens)
+{
+    uint64_t                   now;
+    ngx_uint_t                 unsettled;
+    ngx_zapier_token_state_t  *state;
+
+    now = ngx_zapier_clock();
+
+    ngx_zapier_shm_lock(tokens->shm);
+
+    state = ngx_zapier_shm_data(&tokens->table);
+
+    unsettled = state->calm > now
+                || (state->lost
+                    && now - state->lost < NGX_ZAPIER_TOKEN_LOST);
+
+    ngx_zapier_shm_unlock(tokens->shm);
+
+    return unsettled;
 }
