@@ -1147,3 +1147,51 @@ invalid value "a b" in "zapier_tenant": "off", a variable, or a name of 1 to 128
 --- must_die
 --- error_log
 invalid value "" in "zapier_tenant"
+
+
+
+=== TEST 113: zapier_retry knows 401 only
+--- config
+    location / {
+        zapier_tenant  acme;
+        zapier_retry   401 503;
+    }
+--- must_die
+--- error_log
+invalid value "503" in "zapier_retry": "401" or "off" is needed
+
+
+
+=== TEST 114: zapier_retry with the same twice
+--- config
+    location / {
+        zapier_tenant  acme;
+        zapier_retry   401 401;
+    }
+--- must_die
+--- error_log
+invalid value "401" in "zapier_retry": it is there twice
+
+
+
+=== TEST 115: zapier_retry needs something that refreshes
+--- config
+    location / {
+        zapier_tenant  acme;
+        zapier_retry   401;
+    }
+--- must_die
+--- error_log
+"zapier_retry" "401" has no effect, it needs "zapier_oauth_token URI" in the http block
+
+
+
+=== TEST 116: zapier_retry off needs nothing
+--- config
+    location / {
+        zapier_retry   off;
+        return         204;
+    }
+--- request
+GET /
+--- error_code: 204

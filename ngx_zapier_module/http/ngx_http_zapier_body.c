@@ -194,6 +194,10 @@ ngx_http_zapier_body_read(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
         /* another module has read it */
 
+        if (ctx->envelope == NULL) {
+            return NGX_OK;
+        }
+
         if (r->request_body->rest > 0) {
             return ngx_http_zapier_body_partial(r, ctx);
         }
@@ -237,6 +241,13 @@ ngx_http_zapier_body_init(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
     zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
 
+    ctx->body_rc = NGX_OK;
+    ctx->envelope = NULL;
+
+    if (zlcf->body == NGX_HTTP_ZAPIER_BODY_OFF || r->method != NGX_HTTP_POST) {
+        return NGX_OK;
+    }
+
     if (ngx_http_zapier_body_default(r, zlcf->action, &ctx->action) != NGX_OK
         || ngx_http_zapier_body_default(r, zlcf->authentication,
                                         &ctx->authentication)
@@ -245,7 +256,6 @@ ngx_http_zapier_body_init(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
         return NGX_ERROR;
     }
 
-    ctx->body_rc = NGX_OK;
     ctx->received = 0;
     ctx->body_length = 0;
 
@@ -299,7 +309,9 @@ ngx_http_zapier_body_handler(ngx_http_request_t *r)
     ctx->body_done = 1;
     ctx->state = NGX_HTTP_ZAPIER_TOKEN;
 
-    if (ngx_http_zapier_body_finish(r, ctx) != NGX_OK) {
+    if (ctx->envelope != NULL
+        && ngx_http_zapier_body_finish(r, ctx) != NGX_OK)
+    {
         ctx->body_rc = NGX_ERROR;
     }
 
@@ -414,7 +426,11 @@ ngx_http_zapier_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_zapier_module);
 
-    if (in == NULL || ctx == NULL || ctx->state != NGX_HTTP_ZAPIER_BODY) {
+    if (in == NULL
+        || ctx == NULL
+        || ctx->envelope == NULL
+        || ctx->state != NGX_HTTP_ZAPIER_BODY)
+    {
         return ngx_http_next_request_body_filter(r, in);
     }
 

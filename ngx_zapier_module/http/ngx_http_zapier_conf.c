@@ -14,7 +14,8 @@
 
 
 static char *ngx_http_zapier_useless(ngx_conf_t *cf,
-    ngx_http_zapier_mention_t *mention, const char *need);
+    ngx_http_zapier_mention_t *mention, const char *need,
+    const char *where);
 static void ngx_http_zapier_check_size(ngx_conf_t *cf,
     ngx_http_zapier_loc_conf_t *conf, ngx_http_core_loc_conf_t *clcf);
 static void ngx_http_zapier_stand(ngx_conf_t *cf, ngx_conf_file_t *file,
@@ -104,6 +105,7 @@ ngx_http_zapier_create_loc_conf(ngx_conf_t *cf)
     zlcf->body = NGX_CONF_UNSET_UINT;
     zlcf->body_max = NGX_CONF_UNSET_SIZE;
     zlcf->limits = NGX_CONF_UNSET_PTR;
+    zlcf->retry = NGX_CONF_UNSET_UINT;
     zlcf->action = NGX_CONF_UNSET_PTR;
     zlcf->authentication = NGX_CONF_UNSET_PTR;
 
@@ -136,12 +138,22 @@ ngx_http_zapier_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                              NULL);
     ngx_conf_merge_str_value(conf->scope, prev->scope, "");
     ngx_conf_merge_ptr_value(conf->limits, prev->limits, zmcf->tenant_zone);
+    ngx_conf_merge_uint_value(conf->retry, prev->retry, 0);
 
     if (conf->needs_body.name.data != NULL
         && conf->body != NGX_HTTP_ZAPIER_BODY_ACTION_RUN)
     {
         return ngx_http_zapier_useless(cf, &conf->needs_body,
-                                       "zapier_body action_run");
+                                       "zapier_body action_run",
+                                       "in the same location");
+    }
+
+    if (conf->needs_refresh.name.data != NULL
+        && zmcf->oauth_token.name.data == NULL)
+    {
+        return ngx_http_zapier_useless(cf, &conf->needs_refresh,
+                                       "zapier_oauth_token URI",
+                                       "in the http block");
     }
 
     /* what stands above other locations may be meant for those */
@@ -154,7 +166,8 @@ ngx_http_zapier_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         && clcf->locations == NULL)
     {
         return ngx_http_zapier_useless(cf, &conf->needs_tenant,
-                                       "zapier_tenant");
+                                       "zapier_tenant",
+                                       "in the same location");
     }
 
     ngx_http_zapier_check_size(cf, conf, clcf);
@@ -165,16 +178,15 @@ ngx_http_zapier_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
 static char *
 ngx_http_zapier_useless(ngx_conf_t *cf, ngx_http_zapier_mention_t *mention,
-    const char *need)
+    const char *need, const char *where)
 {
     ngx_conf_file_t  file;
 
     ngx_http_zapier_stand(cf, &file, mention);
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "\"%V\" \"%V\" has no effect, it needs \"%s\" in "
-                       "the same location",
-                       &mention->name, &mention->value, need);
+                       "\"%V\" \"%V\" has no effect, it needs \"%s\" %s",
+                       &mention->name, &mention->value, need, where);
 
     return NGX_CONF_ERROR;
 }

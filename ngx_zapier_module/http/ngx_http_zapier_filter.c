@@ -9,14 +9,17 @@
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
 #include <ngx_http_zapier_oauth.h>
+#include <ngx_http_zapier_runner.h>
 
 
 static ngx_int_t ngx_http_zapier_header_filter(ngx_http_request_t *r);
-static void ngx_http_zapier_watch_refusal(ngx_http_request_t *r,
-    ngx_http_zapier_ctx_t *ctx);
+static ngx_int_t ngx_http_zapier_subrequest_header(ngx_http_request_t *r);
+static ngx_int_t ngx_http_zapier_output_filter(ngx_http_request_t *r,
+    ngx_chain_t *in);
 
 
 static ngx_http_output_header_filter_pt  ngx_http_next_header_filter;
+static ngx_http_output_body_filter_pt    ngx_http_next_body_filter;
 
 
 ngx_int_t
@@ -24,6 +27,9 @@ ngx_http_zapier_filter_init(ngx_conf_t *cf)
 {
     ngx_http_next_header_filter = ngx_http_top_header_filter;
     ngx_http_top_header_filter = ngx_http_zapier_header_filter;
+
+    ngx_http_next_body_filter = ngx_http_top_body_filter;
+    ngx_http_top_body_filter = ngx_http_zapier_output_filter;
 
     return NGX_OK;
 }
@@ -35,12 +41,7 @@ ngx_http_zapier_header_filter(ngx_http_request_t *r)
     ngx_http_zapier_ctx_t  *ctx;
 
     if (r != r->main) {
-
-        if (ngx_http_zapier_oauth_header(r) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        return ngx_http_next_header_filter(r);
+        return ngx_http_zapier_subrequest_header(r);
     }
 
     ctx = ngx_http_zapier_get_ctx(r);
@@ -49,7 +50,9 @@ ngx_http_zapier_header_filter(ngx_http_request_t *r)
         return ngx_http_next_header_filter(r);
     }
 
-    ngx_http_zapier_watch_refusal(r, ctx);
+    if (ctx->state == NGX_HTTP_ZAPIER_PASSED) {
+        (void) ngx_http_zapier_refused(r, ctx);
+    }
 
     if (ctx->claim.nscopes == 0) {
         return ngx_http_next_header_filter(r);
@@ -65,33 +68,73 @@ ngx_http_zapier_header_filter(ngx_http_request_t *r)
 }
 
 
+static ngx_int_t
+ngx_http_zapier_subrequest_header(ngx_http_request_t *r)
+{
+    ngx_int_t               rc;
+    ngx_http_zapier_ctx_t  *ctx;
+
+    ctx = ngx_http_zapier_runner_ctx(r);
+
+    if (ctx == NULL) {
+
+        if (ngx_http_zapier_oauth_header(r) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        return ngx_http_next_header_filter(r);
+    }
+
+    /* the body is read to its end and swallowed, for keepalive's sake */
+
+    if (ngx_http_zapier_runner_withhold(r, ctx)) {
+        return NGX_OK;
+    }
+
+    rc = ngx_http_next_header_filter(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK) {
+        return rc;
+    }
+
+    return ngx_http_zapier_runner_answer(r, ctx);
+}
+
+
+static ngx_int_t
+ngx_http_zapier_output_filter(ngx_http_request_t *r, ngx_chain_t *in)
+{
+    if (r != r->main && ngx_http_zapier_runner_body(r, in)) {
+        return NGX_OK;
+    }
+
+    return ngx_http_next_body_filter(r, in);
+}
+
+
 /* A token that the upstream does not take is refreshed by who comes next. */
 
-static void
-ngx_http_zapier_watch_refusal(ngx_http_request_t *r,
-    ngx_http_zapier_ctx_t *ctx)
+ngx_int_t
+ngx_http_zapier_refused(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 {
     ngx_http_upstream_t          *u;
     ngx_http_zapier_main_conf_t  *zmcf;
 
     u = r->upstream;
 
-    if (ctx->state != NGX_HTTP_ZAPIER_PASSED
-        || u == NULL
-        || u->headers_in.status_n != NGX_HTTP_UNAUTHORIZED)
-    {
-        return;
+    if (u == NULL || u->headers_in.status_n != NGX_HTTP_UNAUTHORIZED) {
+        return NGX_DECLINED;
     }
 
 #if (NGX_HTTP_CACHE)
     if (r->cached) {
-        return;
+        return NGX_DECLINED;
     }
 #endif
 
     zmcf = ngx_http_get_module_main_conf(r, ngx_http_zapier_module);
 
-    ngx_zapier_token_refused(zmcf->tokens, &ctx->token);
+    return ngx_zapier_token_refused(zmcf->tokens, &ctx->token);
 }
 
 

@@ -5,6 +5,7 @@
  *
  *     START -> BODY -> TOKEN -> TOKEN_WAIT -> TOKEN_DONE
  *           -> LIMIT_WAIT -> LIMIT_DONE -> PASSED
+ *                                       -> CALL_WAIT -> TOKEN ...
  *
  * Any step may end in REFUSED.  Whatever runs the phases again finds its
  * way by the state alone.
@@ -15,8 +16,11 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_runner.h>
 
 
+static void ngx_http_zapier_redirected(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
 static ngx_int_t ngx_http_zapier_start(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 static ngx_int_t ngx_http_zapier_check_tenant(ngx_http_request_t *r,
@@ -30,6 +34,8 @@ static ngx_int_t ngx_http_zapier_check_token(ngx_http_request_t *r,
 static ngx_int_t ngx_http_zapier_start_limit(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 static ngx_int_t ngx_http_zapier_check_limit(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
+static ngx_int_t ngx_http_zapier_check_call(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 static ngx_int_t ngx_http_zapier_wait(ngx_http_request_t *r);
 static void ngx_http_zapier_token_handler(ngx_zapier_token_op_t *op);
@@ -47,6 +53,7 @@ ngx_http_zapier_handler(ngx_http_request_t *r)
     const ngx_http_zapier_loc_conf_t  *zlcf;
 
     if (r != r->main) {
+        ngx_http_zapier_runner_enter(r);
         return NGX_DECLINED;
     }
 
@@ -58,15 +65,7 @@ ngx_http_zapier_handler(ngx_http_request_t *r)
         ctx = ngx_http_zapier_get_ctx(r);
 
         if (ctx != NULL) {
-
-            /*
-             * redirected here with a call behind it: that one is settled
-             * before r->upstream is used again, this one starts afresh
-             */
-
-            ngx_http_zapier_limit_settle(r, ctx);
-            ctx->state = NGX_HTTP_ZAPIER_START;
-            ctx->token.authorization.len = 0;
+            ngx_http_zapier_redirected(r, ctx);
 
             if (zlcf->tenant != NULL) {
                 ctx->limited = 0;
@@ -109,12 +108,33 @@ ngx_http_zapier_handler(ngx_http_request_t *r)
     case NGX_HTTP_ZAPIER_PASSED:
         return NGX_DECLINED;
 
+    case NGX_HTTP_ZAPIER_CALL_WAIT:
+        return ngx_http_zapier_check_call(r, ctx);
+
     case NGX_HTTP_ZAPIER_REFUSED:
         return NGX_DONE;
 
     default: /* NGX_HTTP_ZAPIER_TOKEN_WAIT, NGX_HTTP_ZAPIER_LIMIT_WAIT */
         return NGX_AGAIN;
     }
+}
+
+
+/*
+ * Redirected here with a call behind it: that one is settled before
+ * r->upstream is used again, this one starts afresh.
+ */
+
+static void
+ngx_http_zapier_redirected(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_http_zapier_limit_settle(r, ctx);
+
+    ctx->state = NGX_HTTP_ZAPIER_START;
+    ctx->token.authorization.len = 0;
+    ctx->refused.len = 0;
+    ctx->attempts = 0;
+    ctx->call = NULL;
 }
 
 
@@ -190,17 +210,24 @@ ngx_http_zapier_start_body(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
     zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
 
-    if (zlcf->body == NGX_HTTP_ZAPIER_BODY_OFF
-        || r->method != NGX_HTTP_POST
-        || ctx->body_done)
-    {
+    if (ctx->body_done) {
         return ngx_http_zapier_start_token(r, ctx);
     }
 
-    rc = ngx_http_zapier_body_check(r, &fault);
+    if (zlcf->body == NGX_HTTP_ZAPIER_BODY_OFF || r->method != NGX_HTTP_POST) {
 
-    if (rc != NGX_OK) {
-        return ngx_http_zapier_error(r, ctx, rc, &fault, 1);
+        /* only the main request can read it, and before the first call */
+
+        if (zlcf->retry == 0) {
+            return ngx_http_zapier_start_token(r, ctx);
+        }
+
+    } else {
+        rc = ngx_http_zapier_body_check(r, &fault);
+
+        if (rc != NGX_OK) {
+            return ngx_http_zapier_error(r, ctx, rc, &fault, 1);
+        }
     }
 
     rc = ngx_http_zapier_body_read(r, ctx);
@@ -305,6 +332,19 @@ ngx_http_zapier_check_token(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
                                       "no usable token is cached.");
     }
 
+    if (ctx->refused.len != 0
+        && ctx->refused.len == ctx->token.authorization.len
+        && ngx_memcmp(ctx->refused.data, ctx->token.authorization.data,
+                      ctx->refused.len)
+           == 0)
+    {
+        return ngx_http_zapier_refuse(r, ctx, NGX_HTTP_UNAUTHORIZED,
+                                      "token_expired",
+                                      "Zapier has refused the tenant's "
+                                      "access token, and it could not be "
+                                      "renewed.");
+    }
+
     zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
 
     if (zlcf->scope.len != 0
@@ -351,7 +391,8 @@ ngx_http_zapier_start_limit(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 static ngx_int_t
 ngx_http_zapier_check_limit(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 {
-    ngx_http_zapier_fault_t  fault;
+    ngx_http_zapier_fault_t      fault;
+    ngx_http_zapier_loc_conf_t  *zlcf;
 
     if (ctx->claim.nscopes != 0) {
         ctx->limited = 1;
@@ -383,11 +424,36 @@ ngx_http_zapier_check_limit(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
         ctx->upstream = r->upstream;
     }
 
-    ctx->state = NGX_HTTP_ZAPIER_PASSED;
-
     r->read_event_handler = ngx_http_block_reading;
 
+    zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
+
+    if (zlcf->retry) {
+        return ngx_http_zapier_runner_start(r, ctx);
+    }
+
+    ctx->state = NGX_HTTP_ZAPIER_PASSED;
+
     return NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_zapier_check_call(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_zapier_runner_resume(r, ctx);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    /* the quota is asked anew: this is one more call */
+
+    ngx_http_zapier_limit_settle(r, ctx);
+
+    return ngx_http_zapier_start_token(r, ctx);
 }
 
 

@@ -232,6 +232,10 @@ ngx_http_zapier_limit_settle(ngx_http_request_t *r,
 
     zmcf = ngx_http_get_module_main_conf(r, ngx_http_zapier_module);
 
+    if (ctx->call != NULL) {
+        r = ctx->call;
+    }
+
     calls = 0;
 
     if (r->upstream_states != NULL) {

@@ -153,6 +153,13 @@ static ngx_command_t  ngx_http_zapier_commands[] = {
       0,
       NULL },
 
+    { ngx_string("zapier_retry"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_zapier_retry,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("zapier_admin"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
       ngx_http_zapier_admin,

@@ -27,6 +27,9 @@
 
 #define NGX_HTTP_ZAPIER_COOLDOWN         60000
 
+/* zapier_retry */
+#define NGX_HTTP_ZAPIER_RETRY_401        0x0001
+
 
 /* where a directive stands, for what only the whole configuration tells */
 typedef struct {
@@ -78,10 +81,12 @@ typedef struct {
     ngx_str_t                  scope;
     ngx_array_t               *limits;     /* ngx_http_zapier_zone_t *,
                                               empty: zapier_limit off */
+    ngx_uint_t                 retry;      /* mask of what is called again */
 
     /* the first directive here that does nothing without ... */
     ngx_http_zapier_mention_t  needs_tenant;
     ngx_http_zapier_mention_t  needs_body;
+    ngx_http_zapier_mention_t  needs_refresh;
 
     /* the zapier_body whose max= is in force, if it has one */
     ngx_http_zapier_mention_t  sized;
@@ -97,6 +102,7 @@ typedef enum {
     NGX_HTTP_ZAPIER_LIMIT_WAIT,
     NGX_HTTP_ZAPIER_LIMIT_DONE,
     NGX_HTTP_ZAPIER_PASSED,        /* the upstream may see the request */
+    NGX_HTTP_ZAPIER_CALL_WAIT,     /* the same by a subrequest */
     NGX_HTTP_ZAPIER_REFUSED
 } ngx_http_zapier_state_e;
 
@@ -126,6 +132,11 @@ typedef struct {
                                               claim */
     ngx_http_upstream_t       *upstream;   /* r->upstream before it */
 
+    ngx_http_request_t        *call;       /* the runner's subrequest */
+    ngx_int_t                  call_rc;    /* what became of it */
+    ngx_uint_t                 attempts;   /* calls that were made again */
+    ngx_str_t                  refused;    /* Authorization of the one before */
+
     void                      *admin;      /* of zapier_admin */
 
     unsigned                   reading:1;  /* inside the body reader */
@@ -135,6 +146,10 @@ typedef struct {
     unsigned                   observed:1; /* the final answer was seen */
     unsigned                   limited:1;  /* the quota was asked */
     unsigned                   logged:1;   /* no token is given out */
+    unsigned                   call_done:1;
+    unsigned                   again:1;    /* the call's answer is withheld */
+    unsigned                   entered:1;  /* the call has passed our phase */
+    unsigned                   complete:1; /* the answer's end was seen */
 } ngx_http_zapier_ctx_t;
 
 
@@ -172,6 +187,7 @@ char *ngx_http_zapier_tenant(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_zapier_body(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_zapier_default(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_zapier_scope(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_zapier_retry(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_zapier_limit_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_zapier_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
@@ -211,7 +227,7 @@ ngx_int_t ngx_http_zapier_body_check(ngx_http_request_t *r,
     ngx_http_zapier_fault_t *fault);
 
 /*
- * Reads, validates and rewrites the body.
+ * Reads the body; validates and rewrites it if the location says so.
  *
  * NGX_OK     done, ctx->body_rc tells
  * NGX_DONE   the reader owns the request, phases are run again at the end
@@ -275,9 +291,17 @@ ngx_int_t ngx_http_zapier_oauth_call(ngx_zapier_oauth_t *oauth,
     ngx_zapier_oauth_call_t *call);
 
 
-/* ngx_http_zapier_filter.c: the header filter and the LOG phase */
+/* ngx_http_zapier_filter.c: the filters of answers and the LOG phase */
 
 ngx_int_t ngx_http_zapier_filter_init(ngx_conf_t *cf);
+
+/*
+ * If the upstream has answered 401 to r, notes that the token is of no use.
+ * NGX_OK: the next look-up may bring another one; NGX_DECLINED otherwise.
+ */
+ngx_int_t ngx_http_zapier_refused(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
+
 ngx_int_t ngx_http_zapier_log_handler(ngx_http_request_t *r);
 
 

@@ -9,6 +9,7 @@
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
 #include <ngx_http_zapier_oauth.h>
+#include <ngx_http_zapier_runner.h>
 
 
 static ngx_int_t ngx_http_zapier_tenant_variable(ngx_http_request_t *r,
@@ -156,9 +157,17 @@ ngx_http_zapier_authorization_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
     ngx_http_zapier_ctx_t        *ctx;
+    ngx_http_zapier_state_e       state;
     ngx_http_zapier_main_conf_t  *zmcf;
 
-    ctx = ngx_http_get_module_ctx(r, ngx_http_zapier_module);
+    if (r == r->main) {
+        ctx = ngx_http_get_module_ctx(r, ngx_http_zapier_module);
+        state = NGX_HTTP_ZAPIER_PASSED;
+
+    } else {
+        ctx = ngx_http_zapier_runner_ctx(r);
+        state = NGX_HTTP_ZAPIER_CALL_WAIT;
+    }
 
     if (ctx == NULL) {
         return ngx_http_zapier_variable_set(v,
@@ -167,7 +176,7 @@ ngx_http_zapier_authorization_variable(ngx_http_request_t *r,
 
     zmcf = ngx_http_get_module_main_conf(r, ngx_http_zapier_module);
 
-    if (ctx->state != NGX_HTTP_ZAPIER_PASSED
+    if (ctx->state != state
         || r->headers_out.status != 0
         || ctx->logged
         || (ctx->token.expires != 0

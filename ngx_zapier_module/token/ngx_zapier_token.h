@@ -140,8 +140,11 @@ void ngx_zapier_token_cancel(ngx_zapier_token_op_t *op);
 /*
  * The upstream has answered 401 to the token of a look-up.  If it is still
  * the one at hand and can be refreshed, the next look-up does so.
+ *
+ * NGX_OK        the next look-up may have another one
+ * NGX_DECLINED  it will have the same
  */
-void ngx_zapier_token_refused(ngx_zapier_tokens_t *tokens,
+ngx_int_t ngx_zapier_token_refused(ngx_zapier_tokens_t *tokens,
     ngx_zapier_token_op_t *op);
 
 /* Live counters in shared memory; in a worker. */

@@ -310,40 +310,50 @@ ngx_zapier_token_cache_drop(ngx_zapier_tokens_t *tokens, ngx_str_t *tenant)
 }
 
 
-void
+ngx_int_t
 ngx_zapier_token_refused(ngx_zapier_tokens_t *tokens,
     ngx_zapier_token_op_t *op)
 {
     uint32_t                   crc;
+    ngx_int_t                  rc;
     ngx_zapier_token_key_t     key;
     ngx_zapier_token_entry_t  *entry;
 
     if (tokens->oauth == NULL || op->authorization.len == 0) {
-        return;
+        return NGX_DECLINED;
     }
 
     ngx_zapier_token_key(tokens, &key, &op->tenant);
 
     crc = ngx_crc32_long(op->authorization.data, op->authorization.len);
 
+    rc = NGX_OK;
+
     ngx_zapier_shm_lock(tokens->shm);
 
     entry = ngx_zapier_token_lookup(tokens, &key);
 
     if (entry
-        && entry->refreshable
         && entry->authorization_len == op->authorization.len
         && ngx_memcmp(entry->data, op->authorization.data,
                       op->authorization.len)
-           == 0
-        && ngx_zapier_token_lease_refuse(tokens, &key, crc) == NGX_OK)
+           == 0)
     {
-        entry->refused = 1;
+        if (entry->refreshable
+            && ngx_zapier_token_lease_refuse(tokens, &key, crc) == NGX_OK)
+        {
+            entry->refused = 1;
+
+        } else {
+            rc = NGX_DECLINED;
+        }
     }
 
     ngx_zapier_shm_unlock(tokens->shm);
 
     ngx_zapier_token_count(tokens, refused);
+
+    return rc;
 }
 
 
