@@ -159,7 +159,7 @@ struct ngx_zapier_shm_sh_s {
     uint32_t                   ntables;
     ngx_zapier_hash_secret_t   secret;     /* as long as the zone lives */
     ngx_uint_t                 nomem;      /* the last allocation failed */
-    time_t                     nomem_logged;
+    uint64_t                   nomem_logged;
     ngx_zapier_shm_table_sh_t  tables[NGX_ZAPIER_SHM_TABLES];
 };
 

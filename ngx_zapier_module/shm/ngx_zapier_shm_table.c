@@ -12,6 +12,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_zapier_shm.h>
+#include <ngx_zapier_clock.h>
 
 
 /*
@@ -27,8 +28,8 @@
  */
 #define NGX_ZAPIER_SHM_CHAIN  64
 
-/* s between two complaints */
-#define NGX_ZAPIER_SHM_QUIET  10
+/* ms between two complaints */
+#define NGX_ZAPIER_SHM_QUIET  10000
 
 
 #define ngx_zapier_shm_begin(tsh)                                            \
@@ -281,6 +282,7 @@ ngx_zapier_shm_alloc_any(ngx_zapier_shm_t *shm, size_t size,
     ngx_zapier_shm_node_t *keep)
 {
     void                 *p;
+    uint64_t              now;
     ngx_uint_t            i, same;
     ngx_zapier_shm_sh_t  *sh;
 
@@ -305,11 +307,14 @@ ngx_zapier_shm_alloc_any(ngx_zapier_shm_t *shm, size_t size,
         return p;
     }
 
+    now = ngx_zapier_clock();
+
     if (sh->nomem == 0
-        && ngx_time() - sh->nomem_logged >= NGX_ZAPIER_SHM_QUIET)
+        && (sh->nomem_logged == 0
+            || now - sh->nomem_logged >= NGX_ZAPIER_SHM_QUIET))
     {
         sh->nomem = 1;
-        sh->nomem_logged = ngx_time();
+        sh->nomem_logged = now;
 
         ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, 0,
                       "no memory for %uz bytes and no entry that could go%s",
