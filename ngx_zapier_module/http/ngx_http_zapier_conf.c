@@ -350,6 +350,7 @@ ngx_http_zapier_default_limit(ngx_conf_t *cf,
         return NGX_OK;
     }
 
+    zone->by_tenant = 1;
     zone->zone.mirror = 1;
     zone->zone.cooldown = NGX_HTTP_ZAPIER_COOLDOWN;
 

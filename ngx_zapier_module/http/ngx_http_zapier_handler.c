@@ -23,6 +23,7 @@ static void ngx_http_zapier_redirected(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 static ngx_int_t ngx_http_zapier_start(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
+static ngx_uint_t ngx_http_zapier_body_awaited(ngx_http_request_t *r);
 static ngx_int_t ngx_http_zapier_check_tenant(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 static ngx_int_t ngx_http_zapier_start_body(ngx_http_request_t *r,
@@ -160,6 +161,8 @@ ngx_http_zapier_start(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     zmcf = ngx_http_get_module_main_conf(r, ngx_http_zapier_module);
 
     if (ctx->claim.nscopes != 0
+        && (ngx_http_zapier_body_awaited(r)
+            || ngx_zapier_limit_suspect(&zmcf->limits, &ctx->claim))
         && ngx_zapier_limit_peek(&zmcf->limits, &ctx->claim) != NGX_OK)
     {
         return ngx_http_zapier_check_limit(r, ctx);
@@ -169,11 +172,23 @@ ngx_http_zapier_start(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 }
 
 
+/* Is there a body, and not at hand as a whole? */
+
+static ngx_uint_t
+ngx_http_zapier_body_awaited(ngx_http_request_t *r)
+{
+    return r->headers_in.chunked
+           || r->headers_in.content_length_n
+              > r->header_in->last - r->header_in->pos;
+}
+
+
 static ngx_int_t
 ngx_http_zapier_check_tenant(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx)
 {
-    ngx_http_zapier_loc_conf_t  *zlcf;
+    ngx_http_zapier_loc_conf_t   *zlcf;
+    ngx_http_zapier_main_conf_t  *zmcf;
 
     zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
 
@@ -196,6 +211,13 @@ ngx_http_zapier_check_tenant(ngx_http_request_t *r,
                                       "A tenant name is 1 to 128 characters "
                                       "of A-Z a-z 0-9 . _ @ : and -.");
     }
+
+    /* it is looked up once for the token, and for most limits */
+
+    zmcf = ngx_http_get_module_main_conf(r, ngx_http_zapier_module);
+
+    ctx->hash = ngx_zapier_shm_hash(zmcf->limits.shm, ctx->tenant.data,
+                                    ctx->tenant.len);
 
     return NGX_OK;
 }
@@ -265,6 +287,7 @@ ngx_http_zapier_start_token(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     ngx_memzero(op, sizeof(ngx_zapier_token_op_t));
 
     op->tenant = ctx->tenant;
+    op->hash = ctx->hash;
     op->pool = r->pool;
     op->log = r->connection->log;
     op->handler = ngx_http_zapier_token_handler;

@@ -14,8 +14,6 @@
 
 static ngx_int_t ngx_http_zapier_limit_digest(ngx_http_request_t *r,
     ngx_str_t *key);
-static ngx_int_t ngx_http_zapier_limit_key(ngx_http_request_t *r,
-    ngx_http_zapier_ctx_t *ctx, ngx_http_complex_value_t *cv, ngx_str_t *key);
 static ngx_int_t ngx_http_zapier_limit_units(ngx_http_request_t *r,
     ngx_http_zapier_zone_t *zone, uint32_t *units);
 static ngx_int_t ngx_http_zapier_limit_header(ngx_http_request_t *r,
@@ -27,6 +25,7 @@ static void ngx_http_zapier_limit_hide(ngx_http_request_t *r,
 ngx_int_t
 ngx_http_zapier_limit_chain(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 {
+    uint32_t                      hash;
     ngx_str_t                     key;
     ngx_uint_t                    i;
     ngx_http_zapier_zone_t      **zones;
@@ -44,7 +43,13 @@ ngx_http_zapier_limit_chain(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
     for (i = 0; i < zlcf->limits->nelts; i++) {
 
-        if (ngx_http_zapier_limit_key(r, ctx, zones[i]->key, &key) != NGX_OK) {
+        hash = 0;
+
+        if (zones[i]->by_tenant) {
+            key = ctx->tenant;
+            hash = ctx->hash;
+
+        } else if (ngx_http_complex_value(r, zones[i]->key, &key) != NGX_OK) {
             return NGX_ERROR;
         }
 
@@ -64,7 +69,7 @@ ngx_http_zapier_limit_chain(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
         scope->zone = &zones[i]->zone;
         scope->key = key;
-        scope->hash = 0;
+        scope->hash = hash;
         scope->charged = 0;
 
         if (ngx_http_zapier_limit_units(r, zones[i], &scope->units)
@@ -107,25 +112,6 @@ ngx_http_zapier_limit_digest(ngx_http_request_t *r, ngx_str_t *key)
     key->len = p - key->data;
 
     return NGX_OK;
-}
-
-
-/* mostly it is the tenant, whose name is at hand */
-
-static ngx_int_t
-ngx_http_zapier_limit_key(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
-    ngx_http_complex_value_t *cv, ngx_str_t *key)
-{
-    if (cv->value.len == sizeof("$zapier_tenant") - 1
-        && ngx_memcmp(cv->value.data, "$zapier_tenant",
-                      sizeof("$zapier_tenant") - 1)
-           == 0)
-    {
-        *key = ctx->tenant;
-        return NGX_OK;
-    }
-
-    return ngx_http_complex_value(r, cv, key);
 }
 
 

@@ -69,6 +69,11 @@ ngx_http_zapier_limit_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                                        "the zone needs \"key=\"");
     }
 
+    zone->by_tenant = (zone->key->value.len == sizeof("$zapier_tenant") - 1
+                       && ngx_strncmp(zone->key->value.data, "$zapier_tenant",
+                                      sizeof("$zapier_tenant") - 1)
+                          == 0);
+
     if ((zone->zone.limit == 0) != (zone->zone.window == 0)) {
         return ngx_http_zapier_invalid(cf, &value[1],
                                        "\"limit=\" and \"window=\" go "
@@ -269,6 +274,7 @@ ngx_http_zapier_zone_get(ngx_conf_t *cf, ngx_http_zapier_main_conf_t *zmcf,
     }
 
     zone->zone.name = *name;
+    zone->zone.seed = ngx_murmur_hash2(name->data, name->len);
 
     /* no file while $zapier_... of the built-in zone is made */
 

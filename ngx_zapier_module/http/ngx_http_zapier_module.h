@@ -44,6 +44,7 @@ typedef struct {
 typedef struct {
     ngx_zapier_limit_zone_t    zone;
     ngx_http_complex_value_t  *key;        /* NULL: named, never defined */
+    ngx_uint_t                 by_tenant;  /* the key is $zapier_tenant */
     ngx_http_complex_value_t  *weight;     /* NULL: one unit a call */
     u_char                    *file;       /* where it was first named */
     ngx_uint_t                 line;
@@ -116,6 +117,7 @@ typedef struct {
     ngx_http_zapier_state_e    state;
 
     ngx_str_t                  tenant;
+    uint32_t                   hash;       /* ngx_zapier_shm_hash() of it */
     ngx_str_t                  error;      /* code of our own answer */
 
     ngx_zapier_envelope_t     *envelope;

@@ -6,11 +6,23 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include <ngx_zapier_clock.h>
 #include <ngx_zapier_limit_entry.h>
 
 
 #define NGX_ZAPIER_LIMIT_TOO_MANY     429
 #define NGX_ZAPIER_LIMIT_UNAVAILABLE  503
+
+#define NGX_ZAPIER_LIMIT_PLACES       512
+
+
+/*
+ * In shared memory: until when a scope may be closed that has its place by
+ * its hash here, in s of ngx_zapier_clock().  Too late at worst.
+ */
+typedef struct {
+    volatile uint32_t          until[NGX_ZAPIER_LIMIT_PLACES];
+} ngx_zapier_limit_suspects_t;
 
 
 static ngx_uint_t ngx_zapier_limit_judge_all(ngx_zapier_limit_chain_t *chain,
@@ -19,6 +31,8 @@ static void ngx_zapier_limit_charge_all(ngx_zapier_limit_chain_t *chain,
     ngx_uint_t times);
 static ngx_int_t ngx_zapier_limit_provide_all(
     ngx_zapier_limit_chain_t *chain);
+static void ngx_zapier_limit_remember(ngx_zapier_limit_chain_t *chain,
+    ngx_zapier_limit_state_t *states);
 static void ngx_zapier_limit_unknown(ngx_zapier_limit_claim_t *claim);
 static ngx_uint_t ngx_zapier_limit_silent(ngx_zapier_limit_claim_t *claim,
     ngx_uint_t status, ngx_zapier_ratelimit_t *rl);
@@ -42,9 +56,32 @@ ngx_zapier_limits_init(ngx_conf_t *cf, ngx_zapier_limits_t *limits)
     limits->table.name = "limits";
     limits->table.evict = ngx_zapier_limit_evict;
     limits->table.data = limits;
-    limits->table.data_size = 0;
+    limits->table.data_size = sizeof(ngx_zapier_limit_suspects_t);
 
     return ngx_zapier_shm_table_add(limits->shm, &limits->table);
+}
+
+
+ngx_uint_t
+ngx_zapier_limit_suspect(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_claim_t *claim)
+{
+    uint32_t                      hash, until;
+    ngx_uint_t                    i;
+    ngx_zapier_limit_suspects_t  *suspects;
+
+    suspects = ngx_zapier_shm_data(&limits->table);
+
+    for (i = 0; i < claim->nscopes && i < NGX_ZAPIER_LIMIT_CHAIN; i++) {
+        hash = ngx_zapier_limit_hash(limits, &claim->scopes[i]);
+        until = suspects->until[hash % NGX_ZAPIER_LIMIT_PLACES];
+
+        if (until != 0 && until >= ngx_zapier_clock() / 1000) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -109,6 +146,8 @@ ngx_zapier_limit_start(ngx_zapier_limits_t *limits,
 
         (void) ngx_zapier_limit_judge_all(&chain, 1, states);
     }
+
+    ngx_zapier_limit_remember(&chain, states);
 
     ngx_zapier_limit_chain_close(&chain);
 
@@ -175,6 +214,7 @@ ngx_zapier_limit_charge(ngx_zapier_limits_t *limits,
 {
     ngx_int_t                 rc;
     ngx_zapier_limit_chain_t  chain;
+    ngx_zapier_limit_state_t  states[NGX_ZAPIER_LIMIT_CHAIN];
 
     if (times == 0
         || ngx_zapier_limit_chain_open(&chain, limits, claim) != NGX_OK)
@@ -185,6 +225,10 @@ ngx_zapier_limit_charge(ngx_zapier_limits_t *limits,
     rc = ngx_zapier_limit_provide_all(&chain);
 
     ngx_zapier_limit_charge_all(&chain, times);
+
+    (void) ngx_zapier_limit_judge_all(&chain, 1, states);
+
+    ngx_zapier_limit_remember(&chain, states);
 
     ngx_zapier_limit_chain_close(&chain);
 
@@ -243,6 +287,8 @@ ngx_zapier_limit_observe(ngx_zapier_limits_t *limits,
     }
 
     (void) ngx_zapier_limit_judge_all(&chain, 1, states);
+
+    ngx_zapier_limit_remember(&chain, states);
 
     ngx_zapier_limit_chain_close(&chain);
 
@@ -350,6 +396,40 @@ ngx_zapier_limit_charge_all(ngx_zapier_limit_chain_t *chain,
         if (scope->zone->mirror) {
             ngx_zapier_limit_mirror_charge(link->entry, chain->now, units);
         }
+    }
+}
+
+
+/*
+ * Notes who will be refused the next time.  To look twice at the limits of
+ * everybody, before the body and to charge them, would be felt.
+ */
+
+static void
+ngx_zapier_limit_remember(ngx_zapier_limit_chain_t *chain,
+    ngx_zapier_limit_state_t *states)
+{
+    uint32_t                      until;
+    ngx_uint_t                    i;
+    volatile uint32_t            *place;
+    ngx_zapier_limit_link_t      *link;
+    ngx_zapier_limit_state_t     *state;
+    ngx_zapier_limit_suspects_t  *suspects;
+
+    suspects = ngx_zapier_shm_data(&chain->limits->table);
+
+    for (i = 0; i < chain->n; i++) {
+        link = &chain->links[i];
+        state = &states[i];
+
+        if (state->wait == 0 && state->remaining >= link->scope->units) {
+            continue;
+        }
+
+        until = (uint32_t) ((chain->now + state->reset) / 1000);
+        place = &suspects->until[link->hash % NGX_ZAPIER_LIMIT_PLACES];
+
+        *place = ngx_max(*place, until);
     }
 }
 

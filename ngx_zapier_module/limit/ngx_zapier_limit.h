@@ -31,6 +31,8 @@ typedef struct {
     uint32_t                   cooldown;   /* ms, after a 429 that does not
                                               say how long */
     ngx_flag_t                 mirror;
+    uint32_t                   seed;       /* of the name, so that scopes of
+                                              one key do not share a bucket */
 } ngx_zapier_limit_zone_t;
 
 
@@ -45,8 +47,8 @@ typedef struct {
     ngx_zapier_limit_zone_t   *zone;
     ngx_str_t                  key;
     uint32_t                   units;
-    uint32_t                   hash;       /* private: of zone and key, 0:
-                                              not known yet */
+    uint32_t                   hash;       /* ngx_zapier_shm_hash() of the
+                                              key, 0: not known yet */
     uint64_t                   charged;    /* private: when, 0: not */
 } ngx_zapier_limit_scope_t;
 
@@ -92,6 +94,13 @@ typedef struct {
 /* Adds the table to the zone; at configuration time. */
 ngx_int_t ngx_zapier_limits_init(ngx_conf_t *cf,
     ngx_zapier_limits_t *limits);
+
+/*
+ * May the chain be closed?  0: it is not, or has lately become so.  1: it
+ * is, or another one with the same place in a small table.  Takes no lock.
+ */
+ngx_uint_t ngx_zapier_limit_suspect(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_claim_t *claim);
 
 /*
  * Is the chain known to be closed?  Charges nothing, waits for nothing;

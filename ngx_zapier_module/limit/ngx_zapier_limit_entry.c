@@ -109,6 +109,19 @@ ngx_zapier_limit_provide(ngx_zapier_limit_chain_t *chain,
 }
 
 
+uint32_t
+ngx_zapier_limit_hash(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_scope_t *scope)
+{
+    if (scope->hash == 0) {
+        scope->hash = ngx_zapier_shm_hash(limits->shm, scope->key.data,
+                                          scope->key.len);
+    }
+
+    return scope->hash ^ scope->zone->seed;
+}
+
+
 /* An entry that restrains somebody is kept, whatever else has to go. */
 
 ngx_int_t
@@ -186,12 +199,7 @@ ngx_zapier_limit_link(ngx_zapier_limits_t *limits,
     link->entry = NULL;
     link->key_len = p - link->key;
 
-    if (scope->hash == 0) {
-        scope->hash = ngx_zapier_shm_hash(limits->shm, link->key,
-                                          link->key_len);
-    }
-
-    link->hash = scope->hash;
+    link->hash = ngx_zapier_limit_hash(limits, scope);
 
     return NGX_OK;
 }

@@ -107,6 +107,10 @@ void ngx_zapier_limit_chain_close(ngx_zapier_limit_chain_t *chain);
 ngx_int_t ngx_zapier_limit_provide(ngx_zapier_limit_chain_t *chain,
     ngx_zapier_limit_link_t *link);
 
+/* The hash of a scope: of its zone and key. */
+uint32_t ngx_zapier_limit_hash(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_scope_t *scope);
+
 ngx_int_t ngx_zapier_limit_evict(ngx_zapier_shm_table_t *table,
     ngx_zapier_shm_node_t *node);
 

@@ -99,7 +99,13 @@ ngx_zapier_token_start(ngx_zapier_tokens_t *tokens, ngx_zapier_token_op_t *op)
 
     ngx_zapier_token_value_init(&value);
 
-    ngx_zapier_token_key(tokens, &key, &op->tenant);
+    if (op->hash == 0) {
+        op->hash = ngx_zapier_shm_hash(tokens->shm, op->tenant.data,
+                                       op->tenant.len);
+    }
+
+    key.tenant = op->tenant;
+    key.hash = op->hash;
 
     rc = ngx_zapier_token_cache_get(tokens, &key, &value);
 

@@ -71,6 +71,8 @@ typedef struct ngx_zapier_token_op_s  ngx_zapier_token_op_t;
 /* A look-up.  Memory belongs to the caller. */
 struct ngx_zapier_token_op_s {
     ngx_str_t                   tenant;     /* checked before */
+    uint32_t                    hash;       /* ngx_zapier_shm_hash() of it,
+                                               0: not known yet */
     ngx_pool_t                 *pool;       /* for the results */
     ngx_log_t                  *log;
     void                       *origin;     /* for ngx_zapier_oauth_call_t */

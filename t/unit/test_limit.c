@@ -33,6 +33,8 @@ static ngx_zapier_limits_t      limits;
 static ngx_zapier_limit_zone_t  ip, partner, tenant, mirror;
 static ngx_zapier_limit_claim_t claim;
 
+static ngx_zapier_limit_suspects_t  suspects;
+
 
 /* what the layers below would be */
 
@@ -86,6 +88,15 @@ ngx_zapier_shm_hash(ngx_zapier_shm_t *s, u_char *data, size_t len)
     for (h = 0; len--; h = h * 31 + *data++) { /* void */ }
 
     return h % 4;
+}
+
+
+void *
+ngx_zapier_shm_data(ngx_zapier_shm_table_t *table)
+{
+    (void) table;
+
+    return &suspects;
 }
 
 
@@ -280,11 +291,17 @@ passes(void)
 static ngx_int_t
 peek_passes(void)
 {
+    ngx_int_t                 passes;
     ngx_zapier_limit_claim_t  c;
 
     c = claim;
+    passes = (ngx_zapier_limit_peek(&limits, &c) == NGX_OK);
 
-    return ngx_zapier_limit_peek(&limits, &c) == NGX_OK;
+    if (!passes && c.verdict != NGX_ZAPIER_LIMIT_UNKNOWN) {
+        is_int(ngx_zapier_limit_suspect(&limits, &c), 1, "suspected");
+    }
+
+    return passes;
 }
 
 
