@@ -450,7 +450,7 @@ ngx_zapier_lock_renew(ngx_event_t *ev)
         return;
     }
 
-    ngx_add_timer(ev, NGX_ZAPIER_REFRESH_RENEW);
+    ngx_add_timer(ev, NGX_ZAPIER_REFRESH_AGAIN);
 }
 
 
@@ -464,5 +464,7 @@ ngx_zapier_lock_renewed(ngx_zapier_redis_eval_t *eval)
     refresh = eval->data;
     refresh->renewing = 0;
 
-    ngx_add_timer(&refresh->renew, NGX_ZAPIER_REFRESH_RENEW);
+    ngx_add_timer(&refresh->renew,
+                  (eval->status == NGX_OK) ? NGX_ZAPIER_REFRESH_RENEW
+                                           : NGX_ZAPIER_REFRESH_AGAIN);
 }

@@ -15,9 +15,11 @@
 #include <ngx_zapier_token_rescue.h>
 
 
-/* ms that a lock lasts if nobody renews it, and between renewals */
+/* ms that a lock lasts if nobody renews it, between renewals, and after one
+ * that failed: sooner than other nodes go on when Redis has come back */
 #define NGX_ZAPIER_REFRESH_LOCK   6000
-#define NGX_ZAPIER_REFRESH_RENEW  2000
+#define NGX_ZAPIER_REFRESH_RENEW  1000
+#define NGX_ZAPIER_REFRESH_AGAIN  250
 
 /* ms after what will pass, and after Redis could not be asked */
 #define NGX_ZAPIER_REFRESH_LATER  2000

@@ -1,10 +1,15 @@
--- Keeps a lock that is still its owner's.
+-- Keeps a lock that is still its owner's, or that Redis has lost: a replica
+-- that has become the master need not have got it.
 --
 -- KEYS  lock
 -- ARGV  value of the lock, ms to hold it
 
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+local holder = redis.call('GET', KEYS[1])
+
+if holder and holder ~= ARGV[1] then
     return 0
 end
 
-return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+
+return 1

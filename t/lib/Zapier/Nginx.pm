@@ -192,8 +192,22 @@ sub workers {
 }
 
 
+# A killed master leaves its workers behind, a killed node does not.
+
 sub stop {
     my ($self, $signal, $seconds) = @_;
+
+    if (($signal // '') eq 'KILL' && $self->{pid}) {
+        $self->signal('STOP');
+
+        for (1 .. 200) {
+            last if Zapier::Process::slurp("/proc/$self->{pid}/stat")
+                    =~ /\) [TZ] /;
+            sleep 0.01;
+        }
+
+        kill KILL => $self->{pid}, $self->workers;
+    }
 
     return $self->SUPER::stop($signal // 'QUIT', $seconds);
 }
