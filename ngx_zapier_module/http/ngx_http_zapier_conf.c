@@ -172,7 +172,7 @@ ngx_http_zapier_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_http_zapier_check_size(cf, conf, clcf);
 
-    return NGX_CONF_OK;
+    return ngx_http_zapier_connect_merge(cf, prev, conf);
 }
 
 
@@ -259,7 +259,8 @@ ngx_http_zapier_conf_finish(ngx_conf_t *cf)
 
     if (ngx_http_zapier_default_limit(cf, zmcf) != NGX_OK
         || ngx_http_zapier_check_zones(cf, zmcf) != NGX_OK
-        || ngx_http_zapier_check_oauth(cf, zmcf) != NGX_OK)
+        || ngx_http_zapier_check_oauth(cf, zmcf) != NGX_OK
+        || ngx_http_zapier_connect_check(cf, zmcf) != NGX_OK)
     {
         return NGX_ERROR;
     }

@@ -78,7 +78,9 @@ ngx_http_zapier_handler(ngx_http_request_t *r)
         }
     }
 
-    if (zlcf->tenant == NULL) {
+    /* zapier_connect has a tenant, but sends nothing for it */
+
+    if (zlcf->tenant == NULL || zlcf->connect != NULL) {
         return NGX_DECLINED;
     }
 

@@ -160,6 +160,13 @@ static ngx_command_t  ngx_http_zapier_commands[] = {
       0,
       NULL },
 
+    { ngx_string("zapier_connect"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
+      ngx_http_zapier_connect,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("zapier_admin"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
       ngx_http_zapier_admin,
@@ -284,6 +291,7 @@ ngx_http_zapier_exit_process(ngx_cycle_t *cycle)
     ngx_http_zapier_main_conf_t  *zmcf;
 
     ngx_http_zapier_oauth_exit_worker();
+    ngx_http_zapier_connect_exit_worker();
 
     zmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_zapier_module);
 

@@ -65,12 +65,16 @@ typedef struct {
     ngx_http_zapier_mention_t  used;       /* what first needs Redis */
     ngx_http_zapier_mention_t  oauth_client;
     ngx_http_zapier_mention_t  oauth_token;
+    ngx_http_zapier_mention_t  connect;    /* the first zapier_connect */
     ngx_zapier_oauth_t        *oauth;      /* NULL: not configured */
     ngx_zapier_keyring_t      *keyring;    /* zapier_token_key */
     ngx_flag_t                 key_required;
     ngx_zapier_tokens_t       *tokens;
     ngx_zapier_limits_t        limits;
 } ngx_http_zapier_main_conf_t;
+
+
+typedef struct ngx_http_zapier_connect_conf_s  ngx_http_zapier_connect_conf_t;
 
 
 typedef struct {
@@ -83,6 +87,8 @@ typedef struct {
     ngx_array_t               *limits;     /* ngx_http_zapier_zone_t *,
                                               empty: zapier_limit off */
     ngx_uint_t                 retry;      /* mask of what is called again */
+
+    ngx_http_zapier_connect_conf_t  *connect;  /* zapier_connect */
 
     /* the first directive here that does nothing without ... */
     ngx_http_zapier_mention_t  needs_tenant;
@@ -340,6 +346,21 @@ u_char *ngx_http_zapier_put_number(u_char *p, int64_t n);
 /* ngx_http_zapier_admin.c: the setter and all that follows of it */
 
 char *ngx_http_zapier_admin(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+
+
+/* ngx_http_zapier_connect*.c: the setter, what conf.c does with it, and the
+ * content handler */
+
+char *ngx_http_zapier_connect(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_zapier_connect_merge(ngx_conf_t *cf,
+    ngx_http_zapier_loc_conf_t *prev, ngx_http_zapier_loc_conf_t *conf);
+ngx_int_t ngx_http_zapier_connect_check(ngx_conf_t *cf,
+    ngx_http_zapier_main_conf_t *zmcf);
+ngx_int_t ngx_http_zapier_connect_handler(ngx_http_request_t *r);
+
+/* Ends what is under way; in a worker. */
+void ngx_http_zapier_connect_exit_worker(void);
 
 
 /* ngx_http_zapier_variable.c */

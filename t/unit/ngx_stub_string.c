@@ -168,6 +168,69 @@ ngx_encode_base64(ngx_str_t *dst, ngx_str_t *src)
 }
 
 
+/* no padding, two other characters */
+
+void
+ngx_encode_base64url(ngx_str_t *dst, ngx_str_t *src)
+{
+    size_t  i;
+
+    ngx_encode_base64(dst, src);
+
+    while (dst->len && dst->data[dst->len - 1] == '=') {
+        dst->len--;
+    }
+
+    for (i = 0; i < dst->len; i++) {
+        if (dst->data[i] == '+') {
+            dst->data[i] = '-';
+
+        } else if (dst->data[i] == '/') {
+            dst->data[i] = '_';
+        }
+    }
+}
+
+
+/* as forgiving as nginx's: bits that do not count are not looked at */
+
+ngx_int_t
+ngx_decode_base64url(ngx_str_t *dst, ngx_str_t *src)
+{
+    size_t       i;
+    u_char      *d;
+    uint32_t     bits;
+    const char  *p;
+
+    static const char  basis[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+    if (src->len % 4 == 1) {
+        return NGX_ERROR;
+    }
+
+    d = dst->data;
+    bits = 0;
+
+    for (i = 0; i < src->len; i++) {
+        p = src->data[i] ? strchr(basis, src->data[i]) : NULL;
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        bits = bits << 6 | (uint32_t) (p - basis);
+
+        if (i % 4 != 0) {
+            *d++ = (u_char) (bits >> (6 - i % 4 * 2));
+        }
+    }
+
+    dst->len = d - dst->data;
+
+    return NGX_OK;
+}
+
+
 time_t
 ngx_parse_http_time(u_char *value, size_t len)
 {
