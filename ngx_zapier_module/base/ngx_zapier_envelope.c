@@ -12,67 +12,11 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include <ngx_zapier_json.h>
-#include <ngx_zapier_envelope.h>
-
-
-/* shapes */
-
-#define ZE_ENVELOPED       1      /* {"data":{"action":..}} */
-#define ZE_BARE            2      /* {"action":..} */
-#define ZE_BARE_INPUTS     4      /* anything else, action by location */
-#define ZE_ANY             7
-
-
-/* keys: bits, and the order of the table below */
-
-#define ZE_DATA            0x01
-#define ZE_ACTION          0x02
-#define ZE_AUTHENTICATION  0x04
-#define ZE_INPUTS          0x08
-#define ZE_INPUT           0x10
-#define ZE_CALLBACK_URL    0x20
-
-#define ZE_BARE_KEYS                                                         \
-    (ZE_ACTION|ZE_AUTHENTICATION|ZE_INPUTS|ZE_INPUT)
-
-
-#define ze_type(type)      (1 << NGX_ZAPIER_JSON_##type)
-
-
-typedef struct {
-    ngx_str_t                      name;
-    ngx_uint_t                     key;
-    ngx_uint_t                     types;
-    const char                    *detail;
-} ngx_zapier_envelope_key_t;
-
-
-struct ngx_zapier_envelope_s {
-    ngx_pool_t                    *pool;
-    ngx_str_t                     *action;
-    ngx_str_t                     *authentication;
-
-    ngx_uint_t                     seen[2];  /* keys of root and data */
-    ngx_zapier_envelope_key_t     *key;      /* of the value to come */
-    off_t                          value;    /* where it began */
-    ngx_uint_t                     shape;
-    ngx_str_t                      insert;
-
-    ngx_uint_t                     nfaults;
-    ngx_zapier_fault_t             faults[NGX_ZAPIER_ENVELOPE_FAULTS];
-    u_char                         shapes[NGX_ZAPIER_ENVELOPE_FAULTS];
-
-    ngx_zapier_json_t              json;
-
-    unsigned                       failed:1; /* the text is not JSON */
-};
+#include <ngx_zapier_envelope_private.h>
 
 
 static ngx_int_t ngx_zapier_envelope_event(ngx_zapier_envelope_t *e);
 static ngx_int_t ngx_zapier_envelope_key(ngx_zapier_envelope_t *e);
-static ngx_zapier_envelope_key_t *ngx_zapier_envelope_find(
-    ngx_zapier_json_t *json);
 static ngx_int_t ngx_zapier_envelope_value(ngx_zapier_envelope_t *e);
 static ngx_int_t ngx_zapier_envelope_close(ngx_zapier_envelope_t *e);
 static void ngx_zapier_envelope_settle(ngx_zapier_envelope_t *e);
@@ -169,6 +113,8 @@ ngx_zapier_envelope_feed(ngx_zapier_envelope_t *e, u_char **pos,
     }
 
     for ( ;; ) {
+        *pos = ngx_zapier_envelope_plain(e, *pos, last);
+
         rc = ngx_zapier_json_feed(&e->json, pos, last);
 
         if (rc == NGX_OK) {
@@ -301,7 +247,7 @@ ngx_zapier_envelope_key(ngx_zapier_envelope_t *e)
     ngx_zapier_envelope_key_t  *key;
 
     root = (e->json.depth == 1);
-    key = ngx_zapier_envelope_find(&e->json);
+    key = ngx_zapier_envelope_find(e->json.key, e->json.key_len);
 
     /* the value is not looked at if the key is at fault */
 
@@ -354,15 +300,15 @@ ngx_zapier_envelope_key(ngx_zapier_envelope_t *e)
 }
 
 
-static ngx_zapier_envelope_key_t *
-ngx_zapier_envelope_find(ngx_zapier_json_t *json)
+ngx_zapier_envelope_key_t *
+ngx_zapier_envelope_find(u_char *name, size_t len)
 {
     ngx_zapier_envelope_key_t  *key;
 
     for (key = ngx_zapier_envelope_keys; key->name.len; key++) {
 
-        if (key->name.len == json->key_len
-            && ngx_memcmp(key->name.data, json->key, json->key_len) == 0)
+        if (key->name.len == len
+            && ngx_memcmp(key->name.data, name, len) == 0)
         {
             return key;
         }

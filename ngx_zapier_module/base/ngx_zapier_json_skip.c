@@ -253,14 +253,79 @@ ngx_zapier_json_skip_next(ngx_zapier_json_t *json, u_char **pos,
 }
 
 
+u_char *
+ngx_zapier_json_span_long(u_char *p, u_char *last)
+{
+#if (NGX_ZAPIER_JSON_SSE2)
+
+    u_char    *start;
+    uint64_t   mask;
+
+    /* what is not short tends to be long */
+
+    for (start = p; p - start < 32 && last - p >= 16; p += 16) {
+        mask = ngx_zapier_json_special(p);
+
+        if (mask) {
+            return p + __builtin_ctz((unsigned) mask);
+        }
+    }
+
+    while (last - p >= 64) {
+        mask = ngx_zapier_json_special64(p);
+
+        if (mask) {
+            return p + __builtin_ctzll(mask);
+        }
+
+        p += 64;
+    }
+
+    while (last - p >= 16) {
+        mask = ngx_zapier_json_special(p);
+
+        if (mask) {
+            return p + __builtin_ctz((unsigned) mask);
+        }
+
+        p += 16;
+    }
+
+#else
+
+    uint64_t  w, q, b;
+
+    while (last - p >= 8) {
+        ngx_memcpy(&w, p, 8);
+
+        q = w ^ 0x2222222222222222;
+        b = w ^ 0x5c5c5c5c5c5c5c5c;
+
+        if ((w | (w - 0x2020202020202020) | (q - 0x0101010101010101)
+             | (b - 0x0101010101010101)) & 0x8080808080808080)
+        {
+            break;
+        }
+
+        p += 8;
+    }
+
+#endif
+
+    while (p < last && ngx_zapier_json_plain(*p)) {
+        p++;
+    }
+
+    return p;
+}
+
+
 /* the end of a literal or a plain number, NULL if it takes a closer look */
 
 static ngx_inline u_char *
 ngx_zapier_json_scalar(u_char *p, u_char *last)
 {
-    /* the longest that is looked at here, and the byte after it */
-
-    if (last - p < 34) {
+    if (last - p < 6) {
         return NULL;
     }
 
@@ -280,5 +345,7 @@ ngx_zapier_json_scalar(u_char *p, u_char *last)
         break;
     }
 
-    return ngx_zapier_json_decimal(p);
+    /* the longest that is looked at here, and the byte after it */
+
+    return (last - p < 33) ? NULL : ngx_zapier_json_decimal(p);
 }

@@ -133,37 +133,22 @@ ngx_zapier_json_digits(u_char *p)
 }
 
 
-/* to the first byte that is not plain ASCII inside of a string */
+/*
+ * To the first byte that is not plain ASCII inside of a string.  Most
+ * strings end within 16 bytes, and are passed without a call.
+ */
+
+u_char *ngx_zapier_json_span_long(u_char *p, u_char *last);
+
 
 static ngx_inline u_char *
 ngx_zapier_json_span(u_char *p, u_char *last)
 {
 #if (NGX_ZAPIER_JSON_SSE2)
 
-    u_char    *start;
-    uint64_t   mask;
+    ngx_uint_t  mask;
 
-    /* most strings are short, and what is not tends to be long */
-
-    for (start = p; p - start < 48 && last - p >= 16; p += 16) {
-        mask = ngx_zapier_json_special(p);
-
-        if (mask) {
-            return p + __builtin_ctz((unsigned) mask);
-        }
-    }
-
-    while (last - p >= 64) {
-        mask = ngx_zapier_json_special64(p);
-
-        if (mask) {
-            return p + __builtin_ctzll(mask);
-        }
-
-        p += 64;
-    }
-
-    while (last - p >= 16) {
+    if (last - p >= 16) {
         mask = ngx_zapier_json_special(p);
 
         if (mask) {
@@ -173,32 +158,9 @@ ngx_zapier_json_span(u_char *p, u_char *last)
         p += 16;
     }
 
-#else
-
-    uint64_t  w, q, b;
-
-    while (last - p >= 8) {
-        ngx_memcpy(&w, p, 8);
-
-        q = w ^ 0x2222222222222222;
-        b = w ^ 0x5c5c5c5c5c5c5c5c;
-
-        if ((w | (w - 0x2020202020202020) | (q - 0x0101010101010101)
-             | (b - 0x0101010101010101)) & 0x8080808080808080)
-        {
-            break;
-        }
-
-        p += 8;
-    }
-
 #endif
 
-    while (p < last && ngx_zapier_json_plain(*p)) {
-        p++;
-    }
-
-    return p;
+    return ngx_zapier_json_span_long(p, last);
 }
 
 
