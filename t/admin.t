@@ -374,10 +374,11 @@ close $password;
 chmod 0600, "$node->{dir}/password";
 
 $redis->cmd(ACL => SETUSER => 'operator', 'on', '>pw', 'resetkeys',
-            '~zapier:token:*', 'resetchannels', '&__redis__:invalidate',
+            '~zapier:token:*', '~zapier:lock:*', 'resetchannels',
+            '&__redis__:invalidate',
             '-@all', qw(+hmget +select +ping +subscribe +client|id
                         +client|tracking),
-            qw(+evalsha +eval +scan +type +del +hset +hdel +hincrby +persist
+            qw(+evalsha +eval +scan +type +del +hset +hdel +hincrby +persist +get
                +time));
 
 my $least = node(redis => $redis, sandbox => $sandbox,
@@ -534,6 +535,25 @@ sleep 0.5;
 is error(refresh('acme')), '503 refresh_failed', 'an issuer that is down';
 is ask(GET => 'tokens/acme', undef, undef, $engine)->{json}{state}, 'valid',
     'spoils nothing';
+
+# a pause goes by clear
+
+$redis->cmd(HSET => 'zapier:token:{acme}', expires_at => 1);
+sub call { client($engine)->request(GET => '/v2/actions?app=x',
+                                    {'X-Tenant' => 'acme'})->{status} }
+is call(), 401, 'expired, and the issuer is down';
+ok $redis->cmd(SET => 'zapier:lock:{acme}', '-', 'PX', 60000), 'a long pause';
+$engine->reload(server => $issuer->(200, $granted =~ s/rt-two/rt-three/r));
+sleep 0.5;
+is call(), 401, 'nobody tries again';
+is ask(POST => 'tokens/acme/clear', undef, undef, $engine)->{json}{state},
+    'expired', 'the pause is cleared';
+is $redis->cmd(EXISTS => 'zapier:lock:{acme}'), 0, 'in Redis';
+is call(), 200, 'and in the node';
+$redis->cmd(SET => 'zapier:lock:{acme}', 'somebody:1');
+ask(POST => 'tokens/acme/clear', undef, undef, $engine);
+is $redis->cmd(GET => 'zapier:lock:{acme}'), 'somebody:1',
+    'a lock that is held stays';
 
 ok $engine->stop, 'nginx stops';
 unlike $engine->log, $secrets, 'no secret in its log';

@@ -137,6 +137,26 @@ ngx_zapier_token_lease_release(ngx_zapier_tokens_t *tokens,
 }
 
 
+void
+ngx_zapier_token_lease_resume(ngx_zapier_tokens_t *tokens, ngx_str_t *tenant)
+{
+    ngx_zapier_token_key_t     key;
+    ngx_zapier_token_lease_t  *lease;
+
+    ngx_zapier_token_key(tokens, &key, tenant);
+
+    ngx_zapier_shm_lock(tokens->shm);
+
+    lease = ngx_zapier_token_lease_lookup(tokens, &key);
+
+    if (lease) {
+        lease->pause = 0;
+    }
+
+    ngx_zapier_shm_unlock(tokens->shm);
+}
+
+
 ngx_uint_t
 ngx_zapier_token_lease_taken(ngx_zapier_tokens_t *tokens,
     ngx_zapier_token_key_t *key)

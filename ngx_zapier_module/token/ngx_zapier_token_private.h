@@ -270,6 +270,10 @@ void ngx_zapier_token_lease_release(ngx_zapier_tokens_t *tokens,
     ngx_zapier_token_key_t *key, uint64_t id,
     ngx_zapier_token_value_t *value);
 
+/* Ends a pause. */
+void ngx_zapier_token_lease_resume(ngx_zapier_tokens_t *tokens,
+    ngx_str_t *tenant);
+
 /* Would it be futile to ask now? */
 ngx_uint_t ngx_zapier_token_lease_taken(ngx_zapier_tokens_t *tokens,
     ngx_zapier_token_key_t *key);

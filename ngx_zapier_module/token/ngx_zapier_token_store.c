@@ -298,12 +298,29 @@ ngx_zapier_store_number(u_char *buf, int64_t n, ngx_str_t *value)
 static ngx_int_t
 ngx_zapier_store_clear(ngx_zapier_store_state_t *state)
 {
+    ngx_str_t             keys[2];
+    ngx_zapier_tokens_t  *tokens;
+
+    tokens = state->tokens;
+
+    keys[0] = state->key;
+
+    keys[1].data = ngx_pnalloc(state->op->pool,
+                               ngx_zapier_key_len(&tokens->prefix, "lock",
+                                                  &state->op->tenant));
+    if (keys[1].data == NULL) {
+        return NGX_ERROR;
+    }
+
+    keys[1].len = ngx_zapier_key(keys[1].data, &tokens->prefix, "lock",
+                                 &state->op->tenant)
+                  - keys[1].data;
+
     state->eval.handler = ngx_zapier_store_eval_handler;
     state->eval.data = state;
 
-    if (ngx_zapier_redis_eval(state->tokens->redis, &state->eval,
-                              &ngx_zapier_store_clear_script, 1, 1,
-                              &state->key)
+    if (ngx_zapier_redis_eval(tokens->redis, &state->eval,
+                              &ngx_zapier_store_clear_script, 2, 2, keys)
         != NGX_AGAIN)
     {
         return NGX_OK;
@@ -328,6 +345,10 @@ ngx_zapier_store_eval_handler(ngx_zapier_redis_eval_t *eval)
     if (eval->status != NGX_OK) {
         ngx_zapier_store_done(state, NGX_ZAPIER_STORE_UNAVAILABLE);
         return;
+    }
+
+    if (op->verb == NGX_ZAPIER_STORE_CLEAR) {
+        ngx_zapier_token_lease_resume(state->tokens, &op->tenant);
     }
 
     if (reply->type == NGX_ZAPIER_REDIS_NIL) {

@@ -23,7 +23,8 @@ typedef enum {
     NGX_ZAPIER_STORE_PUT = 0,
     NGX_ZAPIER_STORE_SHOW,
     NGX_ZAPIER_STORE_DELETE,
-    NGX_ZAPIER_STORE_CLEAR,      /* takes the dead mark away */
+    NGX_ZAPIER_STORE_CLEAR,      /* takes the dead mark and a
+                                    pause away */
     NGX_ZAPIER_STORE_LIST
 } ngx_zapier_store_verb_e;
 

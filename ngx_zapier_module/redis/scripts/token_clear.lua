@@ -1,8 +1,13 @@
--- Takes the mark of a dead refresh token away, so that it is tried again.
+-- Takes the mark of a dead refresh token away, and the pause after a failure,
+-- so that it is tried again.
 --
--- KEYS  token
+-- KEYS  token, lock
 --
 -- Returns { 0, the fields }, or nil if there is no record
+
+if redis.call('GET', KEYS[2]) == '-' then
+    redis.call('DEL', KEYS[2])
+end
 
 local kind = redis.call('TYPE', KEYS[1])['ok']
 
