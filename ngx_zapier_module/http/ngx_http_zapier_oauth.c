@@ -21,6 +21,15 @@
 #include <ngx_http_zapier_oauth.h>
 
 
+/*
+ * Calls of one worker at a time, the others wait for their turn.  Many tokens
+ * may expire together; an endpoint that cannot cope answers too late, and a
+ * rotated pair whose answer nobody waited for is lost.
+ */
+#define NGX_HTTP_ZAPIER_OAUTH_CALLS  16
+
+
+static void ngx_http_zapier_oauth_next(void);
 static void ngx_http_zapier_oauth_start(ngx_event_t *ev);
 static ngx_connection_t *ngx_http_zapier_oauth_connection(
     ngx_http_zapier_exchange_t *x);
@@ -46,6 +55,7 @@ static u_char *ngx_http_zapier_oauth_log_error(ngx_log_t *log, u_char *buf,
 
 
 static ngx_queue_t  ngx_http_zapier_oauth_calls;
+static ngx_uint_t   ngx_http_zapier_oauth_busy;
 
 
 ngx_int_t
@@ -85,11 +95,34 @@ ngx_http_zapier_oauth_call(ngx_zapier_oauth_t *oauth,
 
     ngx_queue_insert_tail(&ngx_http_zapier_oauth_calls, &x->queue);
 
-    /* the caller may be deep inside a request of its own */
-
-    ngx_post_event(&x->event, &ngx_posted_events);
+    ngx_http_zapier_oauth_next();
 
     return NGX_AGAIN;
+}
+
+
+static void
+ngx_http_zapier_oauth_next(void)
+{
+    ngx_queue_t                 *q;
+    ngx_http_zapier_exchange_t  *x;
+
+    for (q = ngx_queue_head(&ngx_http_zapier_oauth_calls);
+         q != ngx_queue_sentinel(&ngx_http_zapier_oauth_calls)
+         && ngx_http_zapier_oauth_busy < NGX_HTTP_ZAPIER_OAUTH_CALLS;
+         q = ngx_queue_next(q))
+    {
+        x = ngx_queue_data(q, ngx_http_zapier_exchange_t, queue);
+
+        if (!x->begun) {
+            x->begun = 1;
+            ngx_http_zapier_oauth_busy++;
+
+            /* the caller may be deep inside a request of its own */
+
+            ngx_post_event(&x->event, &ngx_posted_events);
+        }
+    }
 }
 
 
@@ -582,6 +615,7 @@ ngx_http_zapier_oauth_end(ngx_event_t *ev)
     x->call->handler(x->call);
 
     ngx_http_zapier_oauth_free(x);
+    ngx_http_zapier_oauth_next();
 }
 
 
@@ -589,6 +623,10 @@ static void
 ngx_http_zapier_oauth_free(ngx_http_zapier_exchange_t *x)
 {
     ngx_queue_remove(&x->queue);
+
+    if (x->begun) {
+        ngx_http_zapier_oauth_busy--;
+    }
 
     if (x->answer.start != NULL) {
         ngx_explicit_memzero(x->answer.start, x->answer.end - x->answer.start);

@@ -46,6 +46,7 @@ typedef struct {
     ngx_buf_t                    answer;
     ngx_chain_t                  out;
 
+    unsigned                     begun:1;
     unsigned                     answered:1;
 } ngx_http_zapier_exchange_t;
 

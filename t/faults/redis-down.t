@@ -26,19 +26,6 @@ sub get {
     return $answer;
 }
 
-# until a condition holds, but not for ever
-
-sub soon {
-    my ($condition) = @_;
-
-    for (1 .. 200) {
-        return 1 if $condition->();
-        sleep 0.05;
-    }
-
-    return 0;
-}
-
 sub unavailable {
     my ($tenant, $name) = @_;
     my $answer = get($tenant);
@@ -62,7 +49,7 @@ sleep 1.2;
 is get('warm')->{status}, 200, 'frozen: a cached token is served';
 unavailable('cold', 'frozen, nothing cached');
 $redis->signal('CONT');
-ok soon(sub { get('cold')->{status} == 401 }), 'thawed: asked again';
+ok((soon { get('cold')->{status} == 401 }), 'thawed: asked again');
 
 # killed
 
@@ -76,8 +63,8 @@ like Zapier::Process::slurp($node->dir . '/logs.z'), qr/^warm STALE$/m,
      'as STALE';
 unavailable('cold2', 'killed, nothing cached');
 
-ok soon(sub { get('short')->{status} == 503 }),
-   'killed: never once it has expired';
+ok((soon { get('short')->{status} == 503 }),
+   'killed: never once it has expired');
 
 my %seen;
 $seen{get('warm')->{status}}++ for 1 .. 100;
@@ -90,22 +77,22 @@ cmp_ok $failures, '<', 60, 'a dead server costs no connect a request';
 
 $redis = Zapier::Redis->new(port => $port, dir => $redis->dir)->start;
 token($redis, 'cold2');
-ok soon(sub { get('cold2')->{status} == 200 }), 'back: asked again';
-ok soon(sub { get('warm')->{status} == 401 }),
-   'back: what it does not know is not served';
+ok((soon { get('cold2')->{status} == 200 }), 'back: asked again');
+ok((soon { get('warm')->{status} == 401 }),
+   'back: what it does not know is not served');
 ok !(grep { $_->{status} != 401 } map { get('warm') } 1 .. 20),
    'by any worker';
 
 # a transient error is not "deleted" (Tyk #2799)
 
 token($redis, 'acme');
-ok soon(sub { !grep { get('acme')->{status} != 200 } 1 .. 8 }),
-   'acme is served by all workers';
+ok((soon { !grep { get('acme')->{status} != 200 } 1 .. 8 }),
+   'acme is served by all workers');
 $redis->signal('STOP');
 sleep 1.2;
 get('acme') for 1 .. 10;
 $redis->signal('CONT');
-ok soon(sub { get('acme')->{status} == 200 }), 'and is after an outage';
+ok((soon { get('acme')->{status} == 200 }), 'and is after an outage');
 
 ok $node->stop, 'nginx stops while Redis is there';
 is_deeply [$node->complaints('connect\(\) to unix:')], [],

@@ -92,18 +92,6 @@ sub calls {
     return grep { ($_->{tenant} // '') eq $tenant } $sandbox->token_calls;
 }
 
-sub soon {
-    my ($seconds, $what) = @_;
-    my $until = time + $seconds;
-
-    while (time < $until) {
-        return 1 if eval { $what->() };
-        sleep 0.02;
-    }
-
-    return 0;
-}
-
 # Is the record's pair the one that is alive?
 
 sub good {
@@ -134,7 +122,7 @@ sub strand {
 
     my $answer = ask($tenant, $node);
 
-    soon(5, sub { calls($tenant) == 1 }) or die 'no refresh';
+    (soon { calls($tenant) == 1 } 5) or die 'no refresh';
     $redis->stop('KILL');
 
     return $answer->();
@@ -149,11 +137,11 @@ my $node = gate('redis://127.0.0.1:' . $redis->port);
 
 is strand($node, 'killed'), 200, 'who waits gets the token, written or not';
 kill KILL => $node->workers;
-ok soon(5, sub { get($node, 'killed') == 200 }),
-   'so does who comes when those that got it are dead';
+ok((soon { get($node, 'killed') == 200 } 5),
+   'so does who comes when those that got it are dead');
 is calls('killed'), 1, 'it is not refreshed again';
 back();
-ok soon(5, sub { good($redis, 'killed') }), 'it is written as Redis is back';
+ok((soon { good($redis, 'killed') } 5), 'it is written as Redis is back');
 is get($node, 'killed'), 200, 'it serves';
 is calls('killed'), 1, 'after one refresh';
 is count($node, 'refresh_rescued'), 1, 'which is counted';
@@ -163,10 +151,10 @@ is strand($node, 'reload'), 200, 'once more, but reloaded';
 my @old = $node->workers;
 
 $node->reload;
-ok soon(5, sub { get($node, 'reload') == 200 }), 'new workers have the token';
+ok((soon { get($node, 'reload') == 200 } 5), 'new workers have the token');
 kill KILL => @old;
 back();
-ok soon(5, sub { good($redis, 'reload') }), 'and write it';
+ok((soon { good($redis, 'reload') } 5), 'and write it');
 is calls('reload'), 1, 'after one refresh';
 
 ok $node->stop, 'nginx stops';
@@ -182,14 +170,14 @@ my @nodes = map { gate('redis://127.0.0.1:' . $relay->port) } 1 .. 2;
 
 expired($master, $_) for qw(one two put gone);
 $replica->cmd(REPLICAOF => '127.0.0.1', $master->port);
-ok soon(10, sub { $replica->cmd(DBSIZE =>) == 4 }), 'a replica is in sync';
+ok((soon { $replica->cmd(DBSIZE =>) == 4 } 10), 'a replica is in sync');
 $replica->cmd(REPLICAOF => qw(NO ONE));
 
 is get($nodes[0], $_), 200, "$_: refreshed at the master"
     for qw(one two put gone);
 $master->cmd(HSET => 'zapier:token:{two}', expires_at => int(time) - 5);
-ok soon(5, sub { get($nodes[1], 'two') == 200 && calls('two') == 2 }),
-   'by another node as well';
+ok((soon { get($nodes[1], 'two') == 200 && calls('two') == 2 } 5),
+   'by another node as well');
 
 # written after the failover by somebody who knows better
 
@@ -203,10 +191,10 @@ $relay->to($replica->port);
 
 my @answers = map { ask('one', @nodes, $_, $_) } @nodes;
 
-ok soon(5, sub { good($replica, 'one') }), 'the pair is in the replica';
-ok soon(5, sub { good($replica, 'two') }), 'the last one of two';
+ok((soon { good($replica, 'one') } 5), 'the pair is in the replica');
+ok((soon { good($replica, 'two') } 5), 'the last one of two');
 unlike join(' ', map { $_->() } @answers), qr/401/, 'nobody is sent away';
-ok soon(5, sub { get($_, 'one') == 200 }), 'it serves' for @nodes;
+ok((soon { get($_, 'one') == 200 } 5), 'it serves') for @nodes;
 is scalar(calls('one')), 1, 'the spent one was not used again';
 is scalar(calls('two')), 2, 'nor were those of two refreshes';
 
@@ -225,16 +213,16 @@ $sandbox->fault({late => 700}, tenant => 'sealed');
 
 my $answer = ask('sealed', $sealed);
 
-soon(5, sub { calls('sealed') == 1 });
+(soon { calls('sealed') == 1 } 5);
 $relay->to(1);
 is $answer->(), 200, 'a sealed pair';
 kill KILL => $sealed->workers;
-ok soon(5, sub { get($sealed, 'sealed') == 200 }), 'serves, too';
+ok((soon { get($sealed, 'sealed') == 200 } 5), 'serves, too');
 $relay->to($replica->port);
-ok soon(5, sub { $replica->cmd(HGET => 'zapier:token:{sealed}',
-                               'refresh_token') =~ /^enc:v1:k1:/ }),
-   'and is written sealed';
-ok soon(5, sub { get($sealed, 'sealed') == 200 }), 'and serves on';
+ok((soon { $replica->cmd(HGET => 'zapier:token:{sealed}',
+                               'refresh_token') =~ /^enc:v1:k1:/ } 5),
+   'and is written sealed');
+ok((soon { get($sealed, 'sealed') == 200 } 5), 'and serves on');
 is scalar(calls('sealed')), 1, 'after one refresh';
 
 ok $_->stop, 'nginx stops' for @nodes, $sealed;

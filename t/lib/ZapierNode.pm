@@ -21,6 +21,7 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use Time::HiRes qw(sleep time);
 
 use Zapier::Client;
 use Zapier::Nginx;
@@ -28,7 +29,7 @@ use Zapier::Process;
 use Zapier::Redis;
 use Zapier::Sandbox;
 
-our @EXPORT = qw(redis sandbox node client token free_port);
+our @EXPORT = qw(redis sandbox node client token soon free_port);
 
 my $next = $ENV{TEST_NGINX_FREE_PORT} || 24110;
 
@@ -70,6 +71,20 @@ sub token {
 
     $fields{access_token} //= "sandbox-$tenant";
     $redis->cmd(HSET => "zapier:token:{$tenant}", %fields);
+}
+
+
+# Waits for a condition, but not for ever: soon { ... } or soon { ... } 5
+
+sub soon (&;$) {
+    my ($condition, $seconds) = @_;
+    my $until = time + ($seconds // 10);
+
+    while (1) {
+        return 1 if eval { $condition->() };
+        return 0 if time > $until;
+        sleep 0.02;
+    }
 }
 
 
