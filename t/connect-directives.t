@@ -315,7 +315,7 @@ invalid value "error=javascript:x" in "zapier_connect": a path or a URL with htt
     }
 --- must_die
 --- error_log
-"zapier_connect start" needs "zapier_tenant", which says whose account is connected, in the same location or around it, in 
+"zapier_connect start" needs "zapier_tenant", which says whose account is connected, in the same location or around it
 
 
 
@@ -331,7 +331,7 @@ invalid value "error=javascript:x" in "zapier_connect": a path or a URL with htt
     }
 --- must_die
 --- error_log
-"zapier_connect start" needs no "zapier_body", "zapier_scope", "zapier_limit" or "zapier_retry" in the same location, they have no effect there, in 
+"zapier_connect start" needs no "zapier_body", "zapier_scope", "zapier_limit" or "zapier_retry" in the same location, they have no effect there
 
 
 
@@ -342,7 +342,7 @@ invalid value "error=javascript:x" in "zapier_connect": a path or a URL with htt
     }
 --- must_die
 --- error_log
-"zapier_connect" needs "zapier_oauth_client ID SECRET_FILE" and "zapier_oauth_token URI" in the http block, in 
+"zapier_connect" needs "zapier_oauth_client ID SECRET_FILE" and "zapier_oauth_token URI" in the http block
 
 
 
