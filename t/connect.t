@@ -497,6 +497,24 @@ pause('CONT');
 $r = $gone->read;
 is $r->{status}, 200, 'Redis was away when the answer came: no harm';
 like record('later')->{refresh_token}, qr/^sbxrt-/, 'the pair is there';
+is record('later')->{version}, 1, 'written once';
+is $redis->cmd(GET => keys_of('later')), 'done', 'which is remembered';
+ok $redis->cmd(PTTL => keys_of('later')) > 0, 'for a while';
+
+($url, $cookie) = begin('restart');
+$query = consent($url);
+$sandbox->fault({late => 700}, grant => 'authorization_code');
+$gone = client($node);
+$gone->send("GET /connect/callback?$query HTTP/1.1\r\nHost: a\r\n"
+            . "Cookie: $cookie\r\n\r\n");
+ok wait_for(sub { keys_of('restart') }), 'the state is claimed';
+$redis->stop;
+sleep 1;
+$redis->start;
+$r = $gone->read;
+is $r->{status}, 200, 'Redis was restarted, empty: no harm';
+like record('restart')->{refresh_token}, qr/^sbxrt-/, 'the pair is there';
+is_deeply [keys_of('restart')], [], 'and no key that would stay for ever';
 
 # what Redis refuses
 
@@ -586,7 +604,8 @@ is_deeply [$logs =~ /($all)/], [], 'none in the logs';
 ok $logs =~ /code=\*+&/, 'where the code is masked';
 is_deeply ["@pages" =~ /($all|sandbox-secret)/], [], 'nor on the pages';
 
-is_deeply [map { $_->complaints } $node, $other, $hasty, $sealed], [],
+is_deeply [map { $_->complaints('connect\(\) to unix:') }
+           $node, $other, $hasty, $sealed], [],
     'nothing grave in the logs';
 
 done_testing();

@@ -35,6 +35,7 @@ struct ngx_http_zapier_grant_s {
     ngx_http_zapier_connect_t  *connect;    /* NULL: the browser has gone */
     ngx_zapier_tokens_t        *tokens;
     ngx_str_t                   tenant;
+    ngx_str_t                   key;        /* of Redis: the state is used */
     ngx_zapier_oauth_param_t    params[4];
     ngx_uint_t                  nparams;
     ngx_zapier_redis_cmd_t      cmd;
@@ -284,18 +285,19 @@ ngx_http_zapier_grant_claim(ngx_http_zapier_grant_t *grant)
         return NGX_ERROR;
     }
 
-    argv[1].data = p;
+    grant->key.data = p;
 
     p = ngx_zapier_key(p, prefix, "connect", &grant->tenant);
     *p++ = ':';
     p = ngx_hex_dump(p, state->nonce, sizeof(state->nonce));
 
-    argv[1].len = p - argv[1].data;
+    grant->key.len = p - grant->key.data;
 
     ms = (state->expires - ngx_zapier_token_now(grant->tokens)) * 1000
          + NGX_HTTP_ZAPIER_GRANT_MEMORY;
 
     ngx_str_set(&argv[0], "SET");
+    argv[1] = grant->key;
     ngx_str_set(&argv[2], "1");
     ngx_str_set(&argv[3], "NX");
     ngx_str_set(&argv[4], "PX");
@@ -431,6 +433,10 @@ ngx_http_zapier_grant_put(ngx_http_zapier_grant_t *grant)
     op->refresh_token = answer->refresh_token;
     op->scope = answer->scope;
     op->token_type = answer->token_type;
+
+    /* a refresh may come between two attempts of which the first did it */
+
+    op->once = grant->key;
 
     /* it counts from now, however long Redis lets us wait */
 

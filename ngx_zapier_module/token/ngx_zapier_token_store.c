@@ -219,35 +219,41 @@ ngx_zapier_store_fault(ngx_zapier_store_op_t *op)
 static ngx_int_t
 ngx_zapier_store_put(ngx_zapier_store_state_t *state)
 {
-    ngx_str_t               argv[7];
+    ngx_str_t               argv[8], *args;
     ngx_zapier_store_op_t  *op;
 
     op = state->op;
+    args = argv;
 
-    argv[0] = state->key;
+    *args++ = state->key;
+
+    if (op->once.len != 0) {
+        *args++ = op->once;
+    }
 
     if (ngx_zapier_store_seal(state, "access_token", &op->access_token,
-                              &argv[1])
+                              &args[0])
         != NGX_OK
         || ngx_zapier_store_seal(state, "refresh_token", &op->refresh_token,
-                                 &argv[2])
+                                 &args[1])
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    argv[3] = op->scope;
-    argv[4] = op->token_type;
+    args[2] = op->scope;
+    args[3] = op->token_type;
 
     ngx_zapier_store_number(state->expires_at,
-                            op->expires_at ? op->expires_at : -1, &argv[5]);
-    ngx_zapier_store_number(state->expires_in, op->expires_in, &argv[6]);
+                            op->expires_at ? op->expires_at : -1, &args[4]);
+    ngx_zapier_store_number(state->expires_in, op->expires_in, &args[5]);
 
     state->eval.handler = ngx_zapier_store_eval_handler;
     state->eval.data = state;
 
     if (ngx_zapier_redis_eval(state->tokens->redis, &state->eval,
-                              &ngx_zapier_store_put_script, 1, 7, argv)
+                              &ngx_zapier_store_put_script, args - argv,
+                              args - argv + 6, argv)
         != NGX_AGAIN)
     {
         return NGX_OK;

@@ -69,6 +69,10 @@ struct ngx_zapier_store_op_s {
     int64_t                     expires_in;    /* s from now by the clock of
                                                   Redis, -1: expires_at */
 
+    ngx_str_t                   once;          /* a key of Redis that exists:
+                                                  with it a PUT that is
+                                                  repeated changes nothing */
+
     /* LIST: where to go on, "0" or empty at the start */
     ngx_str_t                   cursor;
 

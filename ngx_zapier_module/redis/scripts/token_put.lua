@@ -1,7 +1,8 @@
 -- Writes a record for an operator: what is not given goes, as do marks of
 -- what became of the token that was there before.
 --
--- KEYS  token
+-- KEYS  token, and one that is there if this must be done only once: it says
+--       "done" afterwards, as long as it lives
 -- ARGV  access token, refresh token, scope, token type, expires_at,
 --       expires_in; each "" if it is not to be there, the last, which
 --       counts from Redis' now, is the stronger one
@@ -9,6 +10,17 @@
 -- Returns { 1 if there was no record, the fields }
 
 local created = 0
+
+local function answer()
+    return { created,
+             redis.call('HMGET', KEYS[1], 'access_token', 'refresh_token',
+                        'expires_at', 'scope', 'token_type', 'version',
+                        'dead') }
+end
+
+if KEYS[2] and redis.call('GET', KEYS[2]) == 'done' then
+    return answer()
+end
 
 if redis.call('TYPE', KEYS[1])['ok'] ~= 'hash' then
     created = 1 - redis.call('DEL', KEYS[1])
@@ -41,7 +53,8 @@ if type(redis.pcall('HINCRBY', KEYS[1], 'version', 1)) == 'table' then
     redis.call('HSET', KEYS[1], 'version', 1)
 end
 
-return { created,
-         redis.call('HMGET', KEYS[1], 'access_token', 'refresh_token',
-                    'expires_at', 'scope', 'token_type', 'version',
-                    'dead') }
+if KEYS[2] then
+    redis.call('SET', KEYS[2], 'done', 'XX', 'KEEPTTL')
+end
+
+return answer()
