@@ -381,6 +381,10 @@ ngx_zapier_redis_watch_push(ngx_zapier_redis_link_t *link,
         {
             ngx_zapier_redis_link_ready(link);
 
+            /* no need to wait with commands any longer */
+
+            link->redis->retry = ngx_current_msec;
+
             /* the first proof of life is wanted now */
 
             ngx_add_timer(&w->timer, 1);

@@ -21,7 +21,7 @@
 #define NGX_ZAPIER_REFRESH_POLL_MAX  200
 
 /* longest that other nodes are waited for when Redis has come back, ms */
-#define NGX_ZAPIER_REFRESH_SETTLE    3000
+#define NGX_ZAPIER_REFRESH_SETTLE    4000
 
 
 static ngx_zapier_token_refresh_t *ngx_zapier_token_refresh_find(

@@ -232,7 +232,7 @@ ngx_zapier_token_rescue_done(ngx_zapier_tokens_t *tokens,
         if (done) {
             entry->written = ngx_zapier_clock();
 
-        } else if (entry->written) {
+        } else {
             entry->asked = 0;
         }
     }
@@ -416,9 +416,11 @@ ngx_zapier_token_rescue_next(ngx_zapier_tokens_t *tokens, uint64_t since,
             continue;
         }
 
+        /* who comes back first mends it, be it somebody else's business */
+
         if (entry->place != tokens->place
-            || entry->busy > now
             || !((entry->written == 0
+                  && entry->busy <= now
                   && now - entry->asked >= NGX_ZAPIER_RESCUE_AGAIN)
                  || (since != 0 && entry->asked <= since)))
         {

@@ -176,6 +176,7 @@ ngx_zapier_rescuer_written(ngx_zapier_redis_eval_t *eval)
 {
     ngx_uint_t                  known;
     ngx_zapier_rescuer_job_t   *job;
+    ngx_zapier_token_state_t   *state;
     ngx_zapier_redis_reply_t   *reply;
     ngx_zapier_token_worker_t  *worker;
 
@@ -199,6 +200,11 @@ ngx_zapier_rescuer_written(ngx_zapier_redis_eval_t *eval)
     worker->rescuing--;
 
     ngx_destroy_pool(job->pool);
+
+    if (known && worker->watching) {
+        state = ngx_zapier_shm_data(&worker->tokens->table);
+        ngx_zapier_token_rescuer_run(worker, state->since);
+    }
 }
 
 

@@ -28,7 +28,7 @@
 
 /* ms after Redis has come back in which other nodes notice it as well, and
  * after an attempt to reach it in which there will be another */
-#define NGX_ZAPIER_TOKEN_CALM     1500
+#define NGX_ZAPIER_TOKEN_CALM     2000
 #define NGX_ZAPIER_TOKEN_LOST     3000
 
 

@@ -13,6 +13,7 @@ use parent 'Zapier::Process';
 
 use IO::Socket::INET;
 use IO::Socket::UNIX;
+use Time::HiRes ();
 
 
 sub attach {
@@ -36,7 +37,16 @@ sub start {
                  @options);
     chmod 0755, $self->{dir};
 
-    return $self->wait_port;
+    $self->wait_port;
+
+    # the port is bound before the socket listens
+
+    for (1 .. 200) {
+        last if IO::Socket::UNIX->new(Peer => $self->{socket});
+        Time::HiRes::sleep(0.01);
+    }
+
+    return $self;
 }
 
 
