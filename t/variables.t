@@ -174,7 +174,7 @@ GET /v2/actions
 X-Tenant: acme
 --- error_code: 429
 --- access_log eval
-qr/^429 \{"tenant":"acme","token":"NONE","limit":"REJECTED","scope":"z","remaining":\d,"reset":\d+,"error":"rate_limited"\}$/
+qr/^429 \{"tenant":"acme","token":"\w+","limit":"REJECTED","scope":"z","remaining":\d,"reset":\d+,(?:"redis_ms":\d+,)?"error":"rate_limited"\}$/
 
 
 

@@ -11,6 +11,8 @@
 #include <ngx_http_zapier_module.h>
 
 
+static void ngx_http_zapier_error_limits(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
 static ngx_int_t ngx_http_zapier_error_headers(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx, ngx_uint_t status,
     ngx_http_zapier_fault_t *fault);
@@ -55,6 +57,8 @@ ngx_http_zapier_error(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
         return NGX_DONE;
     }
 
+    ngx_http_zapier_error_limits(r, ctx);
+
     b = ngx_http_zapier_error_body(r, status, faults, n);
 
     if (b == NULL
@@ -84,6 +88,31 @@ ngx_http_zapier_error(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
     ngx_http_finalize_request(r, rc);
 
     return NGX_DONE;
+}
+
+
+/* Answers tell how the limits stand, also if nobody has had to look yet. */
+
+static void
+ngx_http_zapier_error_limits(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_http_zapier_main_conf_t  *zmcf;
+
+    if (ctx->claim.nscopes == 0
+        || ctx->limited
+        || ctx->claim.view.zone != NULL)
+    {
+        return;
+    }
+
+    zmcf = ngx_http_get_module_main_conf(r, ngx_http_zapier_module);
+
+    (void) ngx_zapier_limit_peek(&zmcf->limits, &ctx->claim);
+
+    /* it is for another reason that the request is refused */
+
+    ctx->claim.view.retry_after = 0;
 }
 
 
