@@ -133,6 +133,17 @@ is refreshes('busy'), $calls, 'the pause is kept';
 sleep 1.3;
 is get('busy')->{status}, 200, 'afterwards it works';
 
+# A pause without Retry-After grows
+
+token($redis, 'worse', pair('worse', -5));
+$sandbox->fault({status => 503, times => 2}, tenant => 'worse');
+
+my $first = get('worse')->{headers}{'retry-after'};
+
+cmp_ok $first, '<=', 3, 'the first pause';
+ok((soon { get('worse'); refreshes('worse') == 2 }), 'ends');
+cmp_ok get('worse')->{headers}{'retry-after'}, '>', $first, 'the second grows';
+
 # The answer is lost
 
 token($redis, 'lost', pair('lost', -5));

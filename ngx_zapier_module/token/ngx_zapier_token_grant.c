@@ -27,6 +27,9 @@
 #define ngx_zapier_grant_hold(refresh)                                       \
     (2 * (refresh)->tokens->redis_timeout + 2 * NGX_ZAPIER_REFRESH_STORE)
 
+/* longest pause after what will pass, ms */
+#define NGX_ZAPIER_GRANT_BACKOFF_MAX  60000
+
 /* longest Retry-After that is believed, ms */
 #define NGX_ZAPIER_GRANT_LATER_MAX    300000
 
@@ -167,8 +170,9 @@ ngx_zapier_grant_called(ngx_zapier_oauth_call_t *call)
     case NGX_ZAPIER_OAUTH_TRANSIENT:
         ngx_zapier_token_count(refresh->tokens, refresh_failed);
 
-        pause = NGX_ZAPIER_REFRESH_LATER
-                + ngx_random() % NGX_ZAPIER_REFRESH_LATER;
+        pause = ngx_zapier_token_lease_backoff(refresh->tokens, &refresh->key,
+                                               NGX_ZAPIER_REFRESH_LATER,
+                                               NGX_ZAPIER_GRANT_BACKOFF_MAX);
 
         if (call->retry_after > 0) {
             pause = (ngx_msec_t) ngx_min(call->retry_after * 1000,

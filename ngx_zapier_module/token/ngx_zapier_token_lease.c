@@ -23,6 +23,7 @@ typedef struct {
     uint64_t                    refreshed; /* last success, 0: none known */
     uint32_t                    refused;   /* token that upstream does not
                                               take, 0: none */
+    uint32_t                    failures;  /* since the last success */
     uint32_t                    result;    /* for those who cannot wait for
                                               the end of the pause */
 } ngx_zapier_token_lease_t;
@@ -121,6 +122,7 @@ ngx_zapier_token_lease_release(ngx_zapier_tokens_t *tokens,
         if (value->source == NGX_ZAPIER_TOKEN_REFRESHED) {
             lease->refreshed = now;
             lease->refused = 0;
+            lease->failures = 0;
             lease->pause = 0;
 
         } else if (value->retry) {
@@ -224,6 +226,34 @@ ngx_zapier_token_lease_refused(ngx_zapier_tokens_t *tokens,
     lease = ngx_zapier_token_lease_lookup(tokens, key);
 
     return lease ? lease->refused : 0;
+}
+
+
+ngx_msec_t
+ngx_zapier_token_lease_backoff(ngx_zapier_tokens_t *tokens,
+    ngx_zapier_token_key_t *key, ngx_msec_t ms, ngx_msec_t max)
+{
+    ngx_uint_t                 i;
+    ngx_zapier_token_lease_t  *lease;
+
+    ngx_zapier_shm_lock(tokens->shm);
+
+    lease = ngx_zapier_token_lease_lookup(tokens, key);
+
+    if (lease) {
+
+        for (i = 0; i < lease->failures && ms < max; i++) {
+            ms *= 2;
+        }
+
+        lease->failures++;
+    }
+
+    ngx_zapier_shm_unlock(tokens->shm);
+
+    ms = ngx_min(ms, max);
+
+    return ms + ngx_random() % (ms / 2 + 1);
 }
 
 

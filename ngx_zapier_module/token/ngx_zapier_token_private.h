@@ -285,6 +285,13 @@ ngx_uint_t ngx_zapier_token_lease_taken(ngx_zapier_tokens_t *tokens,
 ngx_int_t ngx_zapier_token_lease_refuse(ngx_zapier_tokens_t *tokens,
     ngx_zapier_token_key_t *key, uint32_t refused);
 
+/*
+ * The pause after one more attempt that failed: from ms on twice as long each
+ * time, at most max, and up to half as long again by chance.
+ */
+ngx_msec_t ngx_zapier_token_lease_backoff(ngx_zapier_tokens_t *tokens,
+    ngx_zapier_token_key_t *key, ngx_msec_t ms, ngx_msec_t max);
+
 /* The CRC of what upstream refuses, 0: nothing.  Under the mutex. */
 uint32_t ngx_zapier_token_lease_refused(ngx_zapier_tokens_t *tokens,
     ngx_zapier_token_key_t *key);
