@@ -577,10 +577,48 @@ like record('sealed')->{$_}, qr/^enc:v1:k1:/, "the $_ is encrypted"
 is get('/v2/actions?app=x', {'X-Tenant' => 'sealed'}, $sealed)->{status}, 200,
     'and serves';
 
+# one connection for all
+
+my $kept = client($node);
+
+for my $tenant ('k1', 'k2') {
+    ($url, $cookie) = begin($tenant);
+    $r = $kept->request(GET => '/connect/callback?' . consent($url),
+                        {Cookie => $cookie});
+    is $r->{status}, 200, "a connection that is kept, $tenant";
+    is $kept->request(GET => '/inner')->{status}, 200, 'serves on';
+}
+
+# nginx is stopped in the middle
+
+for my $when ('exchange', 'put') {
+    ($url, $cookie) = begin("stop-$when", undef, undef, $sealed);
+    $query = consent($url);
+    $sandbox->fault({late => $when eq 'put' ? 300 : 3000},
+                    grant => 'authorization_code');
+    $gone = client($sealed);
+    $gone->send("GET /connect/callback?$query HTTP/1.1\r\nHost: a\r\n"
+                . "Cookie: $cookie\r\n\r\n");
+    ok wait_for(sub { keys_of("stop-$when") }), "stopped during the $when";
+
+    if ($when eq 'put') {
+        pause('STOP');
+        ok wait_for(sub { $sandbox->stats->{inflight} == 0 }),
+            'with tokens that Redis has not got';
+        sleep 0.3;
+    }
+
+    ok $sealed->stop('TERM'), 'it ends';
+    pause('CONT');
+    like $sealed->log, qr/connecting tenant "stop-$when" was cut short/,
+        'and says what it was doing';
+    $sealed->start;
+}
+
 # HTTP/2, where a browser may send each cookie in a header of its own
 
 SKIP: {
-    skip 'no curl with HTTP/2', 2 if `curl -V` !~ /HTTP2/;
+    skip 'no curl with HTTP/2', 3 if `curl -V` !~ /HTTP2/;
 
     ($url, $cookie) = begin('h2');
     $query = consent($url);
@@ -591,6 +629,14 @@ SKIP: {
     like $page, qr/^HTTP\/2 200.*>h2</s, 'HTTP/2';
     $page = `$curl -X POST 'http://127.0.0.1:$h2/connect/callback?$query'`;
     like $page, qr/^HTTP\/2 405/, 'also without success';
+
+    ($url, $cookie) = begin('h2-left');
+    $query = consent($url);
+    $sandbox->fault({late => 800}, grant => 'authorization_code');
+    `curl -s -m 0.4 --http2-prior-knowledge -H 'Cookie: $cookie' \\
+        'http://127.0.0.1:$h2/connect/callback?$query'`;
+    ok wait_for(sub { record('h2-left')->{access_token} }),
+        'and when the browser leaves';
 }
 
 # what is told to whom
