@@ -497,7 +497,7 @@ $redis->cmd('FLUSHALL');
 is error(ask(POST => 'tokens/acme/refresh')), '409 not_refreshable',
     'no refresh without zapier_oauth_client';
 is error(refresh('acme')), '404 token_missing', 'no record to refresh';
-is error(refresh('*app')), '400 tenant_invalid', 'no refresh of an app token';
+is error(refresh('*app')), '404 token_missing', 'no token of the app to refresh';
 
 token($redis, 'acme');
 is error(refresh('acme')), '409 not_refreshable', 'no refresh token';

@@ -1195,3 +1195,117 @@ invalid value "401" in "zapier_retry": it is there twice
 --- request
 GET /
 --- error_code: 204
+
+
+
+=== TEST 117: zapier_auth of an unknown kind
+--- config
+    location / {
+        zapier_tenant  acme;
+        zapier_auth    anybody;
+    }
+--- must_die
+--- error_log
+invalid value "anybody" in "zapier_auth": "user", "app" or "client_id" is needed
+
+
+
+=== TEST 118: zapier_auth user has no scope
+--- config
+    location / {
+        zapier_tenant  acme;
+        zapier_auth    user scope=a;
+    }
+--- must_die
+--- error_log
+invalid value "scope=a" in "zapier_auth": only "scope=" after "app" is known
+
+
+
+=== TEST 119: zapier_auth app with a scope that is none
+--- config
+    location / {
+        zapier_tenant  acme;
+        zapier_auth    app "scope=a\"b";
+    }
+--- must_die
+--- error_log
+invalid value "scope=a"b" in "zapier_auth": scope names with spaces between them, 1024 bytes at most, are needed
+
+
+
+=== TEST 120: zapier_auth app with an empty scope
+--- config
+    location / {
+        zapier_tenant  acme;
+        zapier_auth    app scope=;
+    }
+--- must_die
+--- error_log
+invalid value "scope=" in "zapier_auth"
+
+
+
+=== TEST 121: zapier_auth app needs a client and an endpoint
+--- config
+    location / {
+        zapier_tenant  acme;
+        zapier_auth    app;
+    }
+--- must_die
+--- error_log
+needs "zapier_oauth_client ID SECRET_FILE" and "zapier_oauth_token URI" in the http block
+
+
+
+=== TEST 122: zapier_auth client_id needs a client
+--- config
+    location / {
+        zapier_tenant  acme;
+        zapier_auth    client_id;
+    }
+--- must_die
+--- error_log
+needs "zapier_oauth_client ID" in the http block
+
+
+
+=== TEST 123: zapier_auth client_id has no scope to be checked
+--- http_config
+    zapier_oauth_client id;
+--- config
+    location / {
+        zapier_tenant  acme;
+        zapier_auth    client_id;
+        zapier_scope   zap;
+    }
+--- must_die
+--- error_log
+"zapier_scope" "zap" has no effect with "zapier_auth client_id"
+
+
+
+=== TEST 124: zapier_oauth_token needs a secret
+--- http_config
+    zapier_oauth_client id;
+    zapier_oauth_token  /token;
+--- config
+    location / {
+        zapier_tenant  acme;
+    }
+--- must_die
+--- error_log
+"zapier_oauth_token" needs "zapier_oauth_client ID SECRET_FILE" in the http block
+
+
+
+=== TEST 125: zapier_auth twice
+--- config
+    location / {
+        zapier_tenant  acme;
+        zapier_auth    user;
+        zapier_auth    user;
+    }
+--- must_die
+--- error_log
+"zapier_auth" directive is duplicate

@@ -333,10 +333,6 @@ ngx_http_zapier_admin_begin(ngx_http_zapier_admin_t *admin,
     admin->op.verb = route->verb;
 
     if (route->named && ngx_http_zapier_admin_name(admin, route) != NGX_OK) {
-        ngx_http_zapier_admin_error(admin, NGX_HTTP_BAD_REQUEST,
-                                    "tenant_invalid",
-                                    "A tenant name is 1 to 128 characters "
-                                    "of A-Z a-z 0-9 . _ @ : and -.");
         return;
     }
 
@@ -353,7 +349,7 @@ ngx_http_zapier_admin_begin(ngx_http_zapier_admin_t *admin,
 }
 
 
-/* An app's token is minted anew when it is needed, not put or refreshed. */
+/* NGX_DECLINED: the answer is given. */
 
 static ngx_int_t
 ngx_http_zapier_admin_name(ngx_http_zapier_admin_t *admin,
@@ -364,13 +360,21 @@ ngx_http_zapier_admin_name(ngx_http_zapier_admin_t *admin,
     name = &admin->op.tenant;
 
     if (ngx_zapier_store_check_name(name) != NGX_OK) {
+        ngx_http_zapier_admin_error(admin, NGX_HTTP_BAD_REQUEST,
+                                    "tenant_invalid",
+                                    "A tenant name is 1 to 128 characters "
+                                    "of A-Z a-z 0-9 . _ @ : and -.");
         return NGX_DECLINED;
     }
 
     if (ngx_zapier_tenant_check(name) != NGX_OK
-        && (route->handler == ngx_http_zapier_admin_read
-            || route->handler == ngx_http_zapier_admin_refresh))
+        && route->verb == NGX_ZAPIER_STORE_PUT)
     {
+        ngx_http_zapier_admin_error(admin, NGX_HTTP_BAD_REQUEST,
+                                    "tenant_invalid",
+                                    "This is a token of the app itself, "
+                                    "which is not put: it is made when it is "
+                                    "needed.");
         return NGX_DECLINED;
     }
 

@@ -84,13 +84,18 @@ ngx_http_zapier_admin_force(ngx_http_zapier_admin_t *admin,
 {
     ngx_int_t                     rc;
     ngx_http_request_t           *r;
+    ngx_http_zapier_app_t        *app;
     ngx_zapier_token_op_t        *op;
     ngx_http_core_srv_conf_t     *cscf;
     ngx_http_zapier_main_conf_t  *zmcf;
 
     r = admin->request;
 
-    if (!record->refreshable) {
+    zmcf = ngx_http_get_module_main_conf(r, ngx_http_zapier_module);
+
+    app = ngx_http_zapier_app_find(zmcf, &admin->op.tenant);
+
+    if (app == NULL && !record->refreshable) {
 
         if (ngx_strcmp(record->state, "dead") == 0) {
             ngx_http_zapier_admin_dead(admin);
@@ -100,12 +105,12 @@ ngx_http_zapier_admin_force(ngx_http_zapier_admin_t *admin,
         ngx_http_zapier_admin_error(admin, NGX_HTTP_CONFLICT,
                                     "not_refreshable",
                                     "The record has no refresh token that "
-                                    "could be used.");
+                                    "could be used, and is no app token that "
+                                    "a location uses.");
         return;
     }
 
     cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
-    zmcf = ngx_http_get_module_main_conf(r, ngx_http_zapier_module);
 
     admin->version = record->version;
 
@@ -116,6 +121,11 @@ ngx_http_zapier_admin_force(ngx_http_zapier_admin_t *admin,
     op->log = r->connection->log;
     op->origin = cscf->ctx;
     op->force = 1;
+
+    if (app != NULL) {
+        op->mint_scope = app->scope;
+    }
+
     op->handler = ngx_http_zapier_admin_token_handler;
     op->data = admin;
 

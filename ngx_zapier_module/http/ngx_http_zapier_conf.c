@@ -61,6 +61,13 @@ ngx_http_zapier_create_main_conf(ngx_conf_t *cf)
         return NULL;
     }
 
+    if (ngx_array_init(&zmcf->apps, cf->pool, 2,
+                       sizeof(ngx_http_zapier_app_t *))
+        != NGX_OK)
+    {
+        return NULL;
+    }
+
     /* its zone is looked up when all zapier_limit_zone are known */
 
     zmcf->tenant_zone = ngx_array_create(cf->pool, 1,
@@ -104,6 +111,7 @@ ngx_http_zapier_create_loc_conf(ngx_conf_t *cf)
     zlcf->tenant = NGX_CONF_UNSET_PTR;
     zlcf->body = NGX_CONF_UNSET_UINT;
     zlcf->body_max = NGX_CONF_UNSET_SIZE;
+    zlcf->auth = NGX_CONF_UNSET_UINT;
     zlcf->limits = NGX_CONF_UNSET_PTR;
     zlcf->retry = NGX_CONF_UNSET_UINT;
     zlcf->action = NGX_CONF_UNSET_PTR;
@@ -139,6 +147,10 @@ ngx_http_zapier_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_str_value(conf->scope, prev->scope, "");
     ngx_conf_merge_ptr_value(conf->limits, prev->limits, zmcf->tenant_zone);
     ngx_conf_merge_uint_value(conf->retry, prev->retry, 0);
+
+    if (ngx_http_zapier_auth_merge(cf, prev, conf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
+    }
 
     if (conf->needs_body.name.data != NULL
         && conf->body != NGX_HTTP_ZAPIER_BODY_ACTION_RUN)
@@ -260,7 +272,8 @@ ngx_http_zapier_conf_finish(ngx_conf_t *cf)
     if (ngx_http_zapier_default_limit(cf, zmcf) != NGX_OK
         || ngx_http_zapier_check_zones(cf, zmcf) != NGX_OK
         || ngx_http_zapier_check_oauth(cf, zmcf) != NGX_OK
-        || ngx_http_zapier_connect_check(cf, zmcf) != NGX_OK)
+        || ngx_http_zapier_connect_check(cf, zmcf) != NGX_OK
+        || ngx_http_zapier_auth_init(cf, zmcf) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -308,7 +321,8 @@ ngx_http_zapier_conf_finish(ngx_conf_t *cf)
     zmcf->tokens->redis_timeout = zmcf->redis.timeout;
     zmcf->tokens->cache = zmcf->token_cache;
     zmcf->tokens->missing_cache = zmcf->token_missing_cache;
-    zmcf->tokens->oauth = zmcf->oauth;
+    zmcf->tokens->oauth = (zmcf->oauth_token.name.data != NULL)
+                          ? zmcf->oauth : NULL;
     zmcf->tokens->keyring = zmcf->keyring;
     zmcf->tokens->key_required = zmcf->key_required;
 
@@ -395,7 +409,7 @@ ngx_http_zapier_check_zones(ngx_conf_t *cf, ngx_http_zapier_main_conf_t *zmcf)
 }
 
 
-/* one of the two without the other does nothing */
+/* one of the two without the other does nothing, but for a client's id */
 
 static ngx_int_t
 ngx_http_zapier_check_oauth(ngx_conf_t *cf, ngx_http_zapier_main_conf_t *zmcf)
@@ -406,7 +420,15 @@ ngx_http_zapier_check_oauth(ngx_conf_t *cf, ngx_http_zapier_main_conf_t *zmcf)
     client = &zmcf->oauth_client;
     token = &zmcf->oauth_token;
 
-    if ((client->name.data == NULL) == (token->name.data == NULL)) {
+    if (client->name.data == NULL && token->name.data == NULL) {
+        return NGX_OK;
+    }
+
+    if (client->name.data != NULL
+        && (token->name.data != NULL
+            ? zmcf->oauth->client_secret.len != 0
+            : zmcf->auth_client_id.name.data != NULL))
+    {
         return NGX_OK;
     }
 
@@ -414,10 +436,11 @@ ngx_http_zapier_check_oauth(ngx_conf_t *cf, ngx_http_zapier_main_conf_t *zmcf)
 
     ngx_http_zapier_stand(cf, &file, client->name.data ? client : token);
 
-    if (client->name.data != NULL) {
+    if (token->name.data == NULL) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"zapier_oauth_client\" needs "
-                           "\"zapier_oauth_token URI\" in the http block");
+                           "\"zapier_oauth_token URI\" in the http block, or "
+                           "\"zapier_auth client_id\" in a location");
 
     } else {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,

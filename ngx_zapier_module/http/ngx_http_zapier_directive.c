@@ -208,8 +208,7 @@ ngx_http_zapier_scope(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_zapier_loc_conf_t *zlcf = conf;
 
-    u_char      ch;
-    size_t      i;
+    size_t      len;
     ngx_str_t  *value;
 
     if (zlcf->scope.data != NULL) {
@@ -218,17 +217,10 @@ ngx_http_zapier_scope(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    /* scope-token of RFC 6749 3.3 */
+    len = ngx_http_zapier_scope_name(value[1].data,
+                                     value[1].data + value[1].len);
 
-    for (i = 0; i < value[1].len; i++) {
-        ch = value[1].data[i];
-
-        if (ch <= 0x20 || ch > 0x7e || ch == '"' || ch == '\\') {
-            break;
-        }
-    }
-
-    if (i == 0 || i < value[1].len) {
+    if (len == 0 || len < value[1].len) {
         return ngx_http_zapier_invalid(cf, &value[1],
                                        "one scope name is needed, such as "
                                        "action:run");
@@ -239,6 +231,22 @@ ngx_http_zapier_scope(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_zapier_mention(cf, &zlcf->needs_tenant);
 
     return NGX_CONF_OK;
+}
+
+
+size_t
+ngx_http_zapier_scope_name(u_char *p, u_char *last)
+{
+    u_char  *start;
+
+    for (start = p; p < last; p++) {
+
+        if (*p <= 0x20 || *p > 0x7e || *p == '"' || *p == '\\') {
+            break;
+        }
+    }
+
+    return p - start;
 }
 
 

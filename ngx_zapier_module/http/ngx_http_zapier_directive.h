@@ -22,6 +22,9 @@ ngx_uint_t ngx_http_zapier_prefix(ngx_str_t *value, const char *name,
 /* Reads a time from 1ms to max.  NGX_OK or NGX_ERROR. */
 ngx_int_t ngx_http_zapier_time(ngx_str_t *text, ngx_int_t max, uint32_t *ms);
 
+/* Bytes from p on that a scope name may have (RFC 6749 3.3), up to last. */
+size_t ngx_http_zapier_scope_name(u_char *p, u_char *last);
+
 /* Compiles text with variables.  NGX_CONF_OK or NGX_CONF_ERROR. */
 char *ngx_http_zapier_complex(ngx_conf_t *cf, ngx_str_t *text,
     ngx_http_complex_value_t **cvp);

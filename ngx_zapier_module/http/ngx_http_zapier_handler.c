@@ -32,6 +32,7 @@ static ngx_int_t ngx_http_zapier_start_token(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 static ngx_int_t ngx_http_zapier_check_token(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
+static ngx_uint_t ngx_http_zapier_token_spent(ngx_http_zapier_ctx_t *ctx);
 static ngx_int_t ngx_http_zapier_start_limit(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 static ngx_int_t ngx_http_zapier_check_limit(ngx_http_request_t *r,
@@ -74,6 +75,11 @@ ngx_http_zapier_handler(ngx_http_request_t *r)
                 ctx->claim.nscopes = 0;
 
                 ngx_http_set_ctx(r, ctx, ngx_http_zapier_module);
+
+            } else if (ctx->identified
+                       && ngx_http_zapier_auth_identify(r, ctx) != NGX_OK)
+            {
+                return NGX_HTTP_INTERNAL_SERVER_ERROR;
             }
         }
     }
@@ -152,7 +158,7 @@ ngx_http_zapier_start(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
         return rc;
     }
 
-    if (ngx_http_zapier_strip_client_id(r) != NGX_OK
+    if (ngx_http_zapier_auth_identify(r, ctx) != NGX_OK
         || ngx_http_zapier_limit_chain(r, ctx) != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -274,6 +280,7 @@ ngx_http_zapier_start_token(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     ngx_int_t                     rc;
     ngx_zapier_token_op_t        *op;
     ngx_http_core_srv_conf_t     *cscf;
+    ngx_http_zapier_loc_conf_t   *zlcf;
     ngx_http_zapier_main_conf_t  *zmcf;
 
     /* the body reader comes here by the phases with a verdict to give */
@@ -282,14 +289,26 @@ ngx_http_zapier_start_token(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
         return ngx_http_zapier_body_error(r, ctx);
     }
 
+    zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
     zmcf = ngx_http_get_module_main_conf(r, ngx_http_zapier_module);
 
     op = &ctx->token;
 
     ngx_memzero(op, sizeof(ngx_zapier_token_op_t));
 
+    if (zlcf->auth == NGX_HTTP_ZAPIER_AUTH_CLIENT_ID) {
+        return ngx_http_zapier_start_limit(r, ctx);
+    }
+
     op->tenant = ctx->tenant;
     op->hash = ctx->hash;
+
+    if (zlcf->auth == NGX_HTTP_ZAPIER_AUTH_APP) {
+        op->tenant = zlcf->app->name;
+        op->hash = 0;
+        op->mint_scope = zlcf->app->scope;
+    }
+
     op->pool = r->pool;
     op->log = r->connection->log;
     op->handler = ngx_http_zapier_token_handler;
@@ -319,6 +338,20 @@ ngx_http_zapier_check_token(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 {
     ngx_http_zapier_loc_conf_t  *zlcf;
 
+    zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
+
+    if (zlcf->auth == NGX_HTTP_ZAPIER_AUTH_APP
+        && (ctx->token.result == NGX_ZAPIER_TOKEN_MISSING
+            || ctx->token.result == NGX_ZAPIER_TOKEN_EXPIRED))
+    {
+        /* nothing that the caller or the tenant could mend */
+
+        return ngx_http_zapier_refuse(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                      "store_unavailable",
+                                      "The app's own Zapier access token "
+                                      "cannot be got for now.");
+    }
+
     switch (ctx->token.result) {
 
     case NGX_ZAPIER_TOKEN_OK:
@@ -347,7 +380,7 @@ ngx_http_zapier_check_token(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     case NGX_ZAPIER_TOKEN_INVALID:
         return ngx_http_zapier_refuse(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
                                       "store_unavailable",
-                                      "The tenant's token record cannot be "
+                                      "The token record cannot be "
                                       "understood.");
 
     default: /* NGX_ZAPIER_TOKEN_UNAVAILABLE */
@@ -357,12 +390,7 @@ ngx_http_zapier_check_token(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
                                       "no usable token is cached.");
     }
 
-    if (ctx->refused.len != 0
-        && ctx->refused.len == ctx->token.authorization.len
-        && ngx_memcmp(ctx->refused.data, ctx->token.authorization.data,
-                      ctx->refused.len)
-           == 0)
-    {
+    if (ngx_http_zapier_token_spent(ctx)) {
         return ngx_http_zapier_refuse(r, ctx, NGX_HTTP_UNAUTHORIZED,
                                       "token_expired",
                                       "Zapier has refused the tenant's "
@@ -370,19 +398,30 @@ ngx_http_zapier_check_token(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
                                       "renewed.");
     }
 
-    zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
-
     if (zlcf->scope.len != 0
         && ngx_zapier_token_has_scope(&ctx->token.scope, &zlcf->scope)
            != NGX_OK)
     {
         return ngx_http_zapier_refuse(r, ctx, NGX_HTTP_FORBIDDEN,
                                       "scope_missing",
-                                      "The tenant's token lacks the OAuth "
-                                      "scope that this call needs.");
+                                      "The token lacks the OAuth scope "
+                                      "that this call needs.");
     }
 
     return ngx_http_zapier_start_limit(r, ctx);
+}
+
+
+/* Is it the one that the upstream has refused already? */
+
+static ngx_uint_t
+ngx_http_zapier_token_spent(ngx_http_zapier_ctx_t *ctx)
+{
+    return ctx->refused.len != 0
+           && ctx->refused.len == ctx->token.authorization.len
+           && ngx_memcmp(ctx->refused.data, ctx->token.authorization.data,
+                         ctx->refused.len)
+              == 0;
 }
 
 

@@ -91,7 +91,7 @@ static ngx_command_t  ngx_http_zapier_commands[] = {
       NULL },
 
     { ngx_string("zapier_oauth_client"),
-      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE23,
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE123,
       ngx_http_zapier_oauth_client,
       NGX_HTTP_MAIN_CONF_OFFSET,
       0,
@@ -142,6 +142,13 @@ static ngx_command_t  ngx_http_zapier_commands[] = {
     { ngx_string("zapier_scope"),
       NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_http_zapier_scope,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("zapier_auth"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      ngx_http_zapier_auth,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },

@@ -30,6 +30,11 @@
 /* zapier_retry */
 #define NGX_HTTP_ZAPIER_RETRY_401        0x0001
 
+/* zapier_auth */
+#define NGX_HTTP_ZAPIER_AUTH_USER        0
+#define NGX_HTTP_ZAPIER_AUTH_APP         1
+#define NGX_HTTP_ZAPIER_AUTH_CLIENT_ID   2
+
 
 /* where a directive stands, for what only the whole configuration tells */
 typedef struct {
@@ -51,6 +56,13 @@ typedef struct {
 } ngx_http_zapier_zone_t;
 
 
+/* a token of the app itself that some "zapier_auth app" needs */
+typedef struct {
+    ngx_str_t                  name;       /* of its record */
+    ngx_str_t                  scope;      /* sorted; empty: not said */
+} ngx_http_zapier_app_t;
+
+
 typedef struct {
     ngx_str_t                  zone_name;
     size_t                     zone_size;
@@ -66,6 +78,11 @@ typedef struct {
     ngx_http_zapier_mention_t  oauth_client;
     ngx_http_zapier_mention_t  oauth_token;
     ngx_http_zapier_mention_t  connect;    /* the first zapier_connect */
+    ngx_http_zapier_mention_t  auth_app;
+    ngx_http_zapier_mention_t  auth_client_id;
+    ngx_array_t                apps;       /* ngx_http_zapier_app_t * */
+    ngx_str_t                  client_id_arg; /* of zapier_auth client_id */
+    ngx_int_t                  request_uri; /* index of the variable */
     ngx_zapier_oauth_t        *oauth;      /* NULL: not configured */
     ngx_zapier_keyring_t      *keyring;    /* zapier_token_key */
     ngx_flag_t                 key_required;
@@ -84,6 +101,8 @@ typedef struct {
     ngx_http_complex_value_t  *action;
     ngx_http_complex_value_t  *authentication;
     ngx_str_t                  scope;
+    ngx_uint_t                 auth;
+    ngx_http_zapier_app_t     *app;        /* of zapier_auth app */
     ngx_array_t               *limits;     /* ngx_http_zapier_zone_t *,
                                               empty: zapier_limit off */
     ngx_uint_t                 retry;      /* mask of what is called again */
@@ -97,6 +116,8 @@ typedef struct {
 
     /* the zapier_body whose max= is in force, if it has one */
     ngx_http_zapier_mention_t  sized;
+
+    ngx_http_zapier_mention_t  auth_by;    /* the zapier_auth in force */
 } ngx_http_zapier_loc_conf_t;
 
 
@@ -158,6 +179,7 @@ typedef struct {
     unsigned                   again:1;    /* the call's answer is withheld */
     unsigned                   entered:1;  /* the call has passed our phase */
     unsigned                   complete:1; /* the answer's end was seen */
+    unsigned                   identified:1; /* by a client_id argument */
 } ngx_http_zapier_ctx_t;
 
 
@@ -271,6 +293,26 @@ ngx_int_t ngx_http_zapier_set_body_headers(ngx_http_request_t *r,
 
 /* Takes every client_id argument out of the query.  NGX_OK or NGX_ERROR. */
 ngx_int_t ngx_http_zapier_strip_client_id(ngx_http_request_t *r);
+
+
+/* ngx_http_zapier_auth.c: zapier_auth */
+
+char *ngx_http_zapier_auth(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_zapier_auth_merge(ngx_conf_t *cf,
+    ngx_http_zapier_loc_conf_t *prev, ngx_http_zapier_loc_conf_t *conf);
+
+/* What only the whole configuration can tell.  NGX_OK or NGX_ERROR. */
+ngx_int_t ngx_http_zapier_auth_init(ngx_conf_t *cf,
+    ngx_http_zapier_main_conf_t *zmcf);
+
+/* The app token whose record has this name; NULL: no location needs it. */
+ngx_http_zapier_app_t *ngx_http_zapier_app_find(
+    ngx_http_zapier_main_conf_t *zmcf, ngx_str_t *name);
+
+/* Replaces a client_id in the query by ours, or by none, as the location
+ * wants.  NGX_OK or NGX_ERROR. */
+ngx_int_t ngx_http_zapier_auth_identify(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
 
 
 /* ngx_http_zapier_limit.c */

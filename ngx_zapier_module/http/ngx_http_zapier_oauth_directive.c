@@ -58,6 +58,14 @@ ngx_http_zapier_oauth_client(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                                        "the client id is needed");
     }
 
+    ngx_http_zapier_mention(cf, &zmcf->oauth_client);
+
+    oauth->client_id = value[1];
+
+    if (cf->args->nelts == 2) {
+        return NGX_CONF_OK;
+    }
+
     if (cf->args->nelts == 4) {
 
         if (ngx_strcmp(value[3].data, "auth=body") == 0) {
@@ -69,10 +77,6 @@ ngx_http_zapier_oauth_client(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                                            "is needed");
         }
     }
-
-    ngx_http_zapier_mention(cf, &zmcf->oauth_client);
-
-    oauth->client_id = value[1];
 
     if (ngx_zapier_file_line(cf, &value[2], "\"zapier_oauth_client\"",
                              "the client secret", &oauth->client_secret)

@@ -77,6 +77,9 @@ struct ngx_zapier_token_op_s {
     ngx_log_t                  *log;
     void                       *origin;     /* for ngx_zapier_oauth_call_t */
     ngx_uint_t                  force;      /* refresh it whatever it is */
+    ngx_str_t                   mint_scope; /* what an app's token is to be
+                                               good for, empty: not said;
+                                               lives as long as tokens */
     void                      (*handler)(ngx_zapier_token_op_t *op);
     void                       *data;
 

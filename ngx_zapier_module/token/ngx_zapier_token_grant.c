@@ -20,9 +20,6 @@
 #define NGX_ZAPIER_GRANT_UNKNOWN      30000
 #define NGX_ZAPIER_GRANT_UNKNOWN_MAX  300000
 
-/* ms after a refusal, which an operator must mend */
-#define NGX_ZAPIER_GRANT_REFUSED      30000
-
 /* ms that an attempt to write a pair takes, with the pause before */
 #define ngx_zapier_grant_hold(refresh)                                       \
     (2 * (refresh)->tokens->redis_timeout + 2 * NGX_ZAPIER_REFRESH_STORE)
@@ -92,17 +89,15 @@ ngx_zapier_grant_call(ngx_zapier_token_refresh_t *refresh)
 {
     ngx_uint_t                 n;
     ngx_zapier_oauth_t        *oauth;
-    ngx_zapier_oauth_param_t   params[2];
+    ngx_zapier_oauth_param_t   params[NGX_ZAPIER_MINT_PARAMS];
 
     oauth = refresh->tokens->oauth;
 
-    ngx_str_set(&params[0].name, "grant_type");
-
     if (refresh->mint) {
-        ngx_str_set(&params[0].value, "client_credentials");
-        n = 1;
+        n = ngx_zapier_token_mint_ask(refresh, params);
 
     } else {
+        ngx_str_set(&params[0].name, "grant_type");
         ngx_str_set(&params[0].value, "refresh_token");
         ngx_str_set(&params[1].name, "refresh_token");
         params[1].value = refresh->plain;
@@ -141,6 +136,11 @@ ngx_zapier_grant_called(ngx_zapier_oauth_call_t *call)
         ngx_str_set(&answer->error, "no memory");
     }
 
+    if (refresh->mint && answer->result != NGX_ZAPIER_OAUTH_GRANTED) {
+        ngx_zapier_token_mint_failed(refresh);
+        return;
+    }
+
     switch (answer->result) {
 
     case NGX_ZAPIER_OAUTH_GRANTED:
@@ -148,17 +148,12 @@ ngx_zapier_grant_called(ngx_zapier_oauth_call_t *call)
         return;
 
     case NGX_ZAPIER_OAUTH_DEAD:
-
-        if (!refresh->mint) {
-            ngx_zapier_grant_dead(refresh);
-            return;
-        }
-
-        /* fall through */
+        ngx_zapier_grant_dead(refresh);
+        return;
 
     case NGX_ZAPIER_OAUTH_REFUSED:
         ngx_zapier_token_count(refresh->tokens, refresh_refused);
-        pause = NGX_ZAPIER_GRANT_REFUSED;
+        pause = NGX_ZAPIER_REFRESH_REFUSED;
 
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "the token endpoint refused the refresh for tenant "
@@ -169,15 +164,7 @@ ngx_zapier_grant_called(ngx_zapier_oauth_call_t *call)
 
     case NGX_ZAPIER_OAUTH_TRANSIENT:
         ngx_zapier_token_count(refresh->tokens, refresh_failed);
-
-        pause = ngx_zapier_token_lease_backoff(refresh->tokens, &refresh->key,
-                                               NGX_ZAPIER_REFRESH_LATER,
-                                               NGX_ZAPIER_GRANT_BACKOFF_MAX);
-
-        if (call->retry_after > 0) {
-            pause = (ngx_msec_t) ngx_min(call->retry_after * 1000,
-                                         NGX_ZAPIER_GRANT_LATER_MAX);
-        }
+        pause = ngx_zapier_token_refresh_later(refresh);
 
         ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                       "the refresh for tenant \"%V\" failed for now: status "
@@ -191,6 +178,27 @@ ngx_zapier_grant_called(ngx_zapier_oauth_call_t *call)
     }
 
     ngx_zapier_token_refresh_release(refresh, pause, "");
+}
+
+
+ngx_msec_t
+ngx_zapier_token_refresh_later(ngx_zapier_token_refresh_t *refresh)
+{
+    time_t      retry_after;
+    ngx_msec_t  pause;
+
+    retry_after = refresh->call.retry_after;
+
+    pause = ngx_zapier_token_lease_backoff(refresh->tokens, &refresh->key,
+                                           NGX_ZAPIER_REFRESH_LATER,
+                                           NGX_ZAPIER_GRANT_BACKOFF_MAX);
+
+    if (retry_after > 0) {
+        pause = (ngx_msec_t) ngx_min(retry_after * 1000,
+                                     NGX_ZAPIER_GRANT_LATER_MAX);
+    }
+
+    return pause;
 }
 
 
@@ -232,7 +240,10 @@ ngx_zapier_grant_store(ngx_zapier_token_refresh_t *refresh)
     texts = refresh->pair.texts;
     answer = &refresh->answer;
 
-    if (answer->refresh_token.len == 0) {
+    if (refresh->mint) {
+        ngx_zapier_token_mint_granted(refresh);
+
+    } else if (answer->refresh_token.len == 0) {
 
         /* the server does not rotate: ours goes on, written anew */
 

@@ -319,7 +319,7 @@ ngx_int_t ngx_zapier_token_refresh_join(ngx_zapier_token_worker_t *worker,
 void ngx_zapier_token_refreshes_destroy(ngx_zapier_token_worker_t *worker);
 
 
-/* App tokens are records under names that no tenant has: *app, *app:SCOPE */
+/* An app's tokens are records under names that no tenant has: *app:DIGEST */
 
 #define ngx_zapier_token_minted(tenant)                                      \
     ((tenant)->len != 0 && (tenant)->data[0] == '*')

@@ -178,6 +178,7 @@ ngx_zapier_token_refresh_create(ngx_zapier_token_worker_t *worker,
     refresh->delay = NGX_ZAPIER_REFRESH_POLL;
     refresh->started = ngx_zapier_clock();
     refresh->mint = ngx_zapier_token_minted(&key->tenant);
+    refresh->mint_scope = op->mint_scope;
 
     if (value->refused) {
         refresh->refused = ngx_crc32_long(value->data,

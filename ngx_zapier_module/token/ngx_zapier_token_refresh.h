@@ -15,6 +15,9 @@
 #include <ngx_zapier_token_rescue.h>
 
 
+/* ms after a refusal, which an operator must mend */
+#define NGX_ZAPIER_REFRESH_REFUSED  30000
+
 /* ms that a lock lasts if nobody renews it, between renewals, and after one
  * that failed: sooner than other nodes go on when Redis has come back */
 #define NGX_ZAPIER_REFRESH_LOCK   6000
@@ -67,6 +70,7 @@ struct ngx_zapier_token_refresh_s {
     ngx_str_t                   plain;      /* the same to be sent */
     ngx_str_t                   scope;
     ngx_str_t                   type;
+    ngx_str_t                   mint_scope;
     ngx_zapier_oauth_call_t     call;
     ngx_zapier_oauth_answer_t   answer;
     ngx_zapier_token_pair_t     pair;       /* as it is written */
@@ -143,6 +147,25 @@ void ngx_zapier_token_refresh_stop(ngx_zapier_token_refresh_t *refresh);
 
 /* The lock is ours. */
 void ngx_zapier_token_refresh_granted(ngx_zapier_token_refresh_t *refresh);
+
+/* ms until a call may be made again that has failed for now */
+ngx_msec_t ngx_zapier_token_refresh_later(
+    ngx_zapier_token_refresh_t *refresh);
+
+
+/* ngx_zapier_token_mint.c: an app's token, by its client's credentials */
+
+#define NGX_ZAPIER_MINT_PARAMS  2
+
+/* Fills the parameters of the call; returns their number. */
+ngx_uint_t ngx_zapier_token_mint_ask(ngx_zapier_token_refresh_t *refresh,
+    ngx_zapier_oauth_param_t *params);
+
+/* There is an answer.  Completes what it leaves to the one who asked. */
+void ngx_zapier_token_mint_granted(ngx_zapier_token_refresh_t *refresh);
+
+/* There is none, or a refusal. */
+void ngx_zapier_token_mint_failed(ngx_zapier_token_refresh_t *refresh);
 
 
 #endif /* _NGX_ZAPIER_TOKEN_REFRESH_H_INCLUDED_ */
