@@ -117,6 +117,13 @@ void ngx_zapier_redis_cancel(ngx_zapier_redis_cmd_t *cmd);
 
 
 /*
+ * When this worker last lost a link that it had not given up by itself, or
+ * could not make one: ngx_zapier_clock() ms, 0: never.  What answers since
+ * then may be another server.
+ */
+uint64_t ngx_zapier_redis_gone(ngx_zapier_redis_t *redis);
+
+/*
  * Closes all links when the worker exits, perhaps without having waited for
  * them.  Watches have been stopped before; no handler is called.
  */

@@ -94,6 +94,13 @@ ngx_zapier_redis_init_worker(ngx_zapier_redis_t *redis)
 }
 
 
+uint64_t
+ngx_zapier_redis_gone(ngx_zapier_redis_t *redis)
+{
+    return redis->gone;
+}
+
+
 void
 ngx_zapier_redis_exit_worker(ngx_zapier_redis_t *redis)
 {

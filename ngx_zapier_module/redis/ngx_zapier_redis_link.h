@@ -164,6 +164,7 @@ struct ngx_zapier_redis_s {
     ngx_uint_t                      next;
     ngx_msec_t                      backoff; /* 0: nothing is known to fail */
     ngx_msec_t                      retry;   /* not before, with backoff */
+    uint64_t                        gone;    /* see ngx_zapier_redis_gone() */
 
     ngx_queue_t                     slots;   /* free ones */
     ngx_queue_t                     watchers;

@@ -341,11 +341,19 @@ ngx_zapier_token_watch_down(ngx_zapier_redis_watch_t *watch)
 ngx_uint_t
 ngx_zapier_token_watch_unsettled(ngx_zapier_tokens_t *tokens)
 {
-    uint64_t                   now;
+    uint64_t                   now, gone;
     ngx_uint_t                 unsettled;
     ngx_zapier_token_state_t  *state;
 
     now = ngx_zapier_clock();
+
+    /* the worker that watches may not have noticed yet */
+
+    gone = ngx_zapier_redis_gone(tokens->redis);
+
+    if (gone != 0 && now - gone < NGX_ZAPIER_TOKEN_CALM) {
+        return 1;
+    }
 
     ngx_zapier_shm_lock(tokens->shm);
 
