@@ -170,6 +170,81 @@ for my $name ('api.zapier.com', 'api.example.com') {
     ok $gateway->stop, 'it stops';
 }
 
+# tokens.conf: a token is refreshed, the app's own made, a browser sent away
+
+{
+    my ($browser, $app) = (free_port(), free_port());
+
+    for (['secret', "sandbox-secret\n"],
+         ['keys', 'k1 ' . `openssl rand -base64 32`]) {
+        my ($name, $text) = @$_;
+
+        open my $file, '>', "$dir/zapier.$name" or die $!;
+        print $file $text;
+        close $file;
+        chmod 0600, "$dir/zapier.$name";
+    }
+
+    certificate($_) for qw(api.zapier.com zapier.com);
+
+    my ($api, $login) = map { upstream($_) } qw(api.zapier.com zapier.com);
+    my $tls2 = free_port();
+
+    $api->{server} = "listen 127.0.0.1:$tls ssl; $api->{server}";
+    $login->{server} = "listen 127.0.0.1:$tls2 ssl; $login->{server}";
+    $_->start for $api, $login;
+
+    my $session = Zapier::Nginx->new(
+        port => $app, config => "daemon off;\nevents { }\n"
+        . "error_log $dir/app.log;\npid $dir/app.pid;\nhttp { $paths\n"
+        . "server { listen 127.0.0.1:$app; location / {"
+        . 'add_header X-Team acme always; return 204; } } }')->start;
+
+    $sandbox->oauth(strict => 1,
+                    clients => {'my-client-id' => {secret => 'sandbox-secret'}});
+    token($redis, 'acme',
+          $sandbox->token_record('acme', client => 'my-client-id'),
+          expires_at => int(time) - 5);
+
+    my $gateway = Zapier::Nginx->new(port => $port, config => example(
+        'tokens.conf',
+        '127.0.0.1:8080' => "127.0.0.1:$port",
+        '127.0.0.1:8081' => "127.0.0.1:$browser",
+        '127.0.0.1:3000' => "127.0.0.1:$app",
+        'redis://127.0.0.1:6379' => 'unix:' . $redis->socket,
+        '/etc/ssl/certs/ca-certificates.crt' => "$dir/ca.crt",
+        '/etc/nginx/zapier' => "$dir/zapier",
+        'server              api.zapier.com:443' => "server 127.0.0.1:$tls",
+        'server  zapier.com:443' => "server 127.0.0.1:$tls2",
+        '/run/nginx.pid' => "$dir/nginx.pid",
+        '/var/log/nginx/error.log' => "$dir/error.log",
+        'server_tokens  off;' => "server_tokens off; access_log off; $paths",
+    ))->start;
+
+    my $http = client($gateway);
+    my $r = $http->request(POST => '/v2/action-runs', $acme,
+                           '{"action":"core:a","inputs":{}}');
+
+    is $r->{status}, 200, 'an expired token is refreshed' or diag $r->{body};
+    like $redis->cmd(HGET => 'zapier:token:{acme}', 'refresh_token'),
+        qr/^enc:v1:/, 'and written encrypted';
+    is $http->request(GET => '/v1/apps', $acme)->{status}, 200,
+        'the client\'s id is enough for some calls';
+    is $http->request(DELETE => '/v2/promotions/1', $acme)->{status}, 204,
+        'others need a token of the app';
+    like $http->request(GET => '/zapier-admin/tokens')->{body},
+        qr/"tenant":"acme"/, 'operators see them';
+
+    $r = client($browser)->request(GET => '/zapier/connect');
+    is $r->{status}, 302, 'a browser is sent away';
+    like $r->{headers}{location},
+        qr{^https://api\.zapier\.com/v2/authorize\?.*client_id=my-client-id},
+        'to consent';
+
+    ok $gateway->stop, 'it stops';
+    $_->stop for $session, $api, $login;
+}
+
 # the quickstart
 
 SKIP: {
