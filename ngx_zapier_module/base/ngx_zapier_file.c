@@ -15,6 +15,8 @@
 static ngx_int_t ngx_zapier_file_read(ngx_conf_t *cf, ngx_str_t *name,
     const char *owner, ngx_str_t *text);
 static const char *ngx_zapier_file_cut(ngx_str_t *text, size_t size);
+static ngx_int_t ngx_zapier_file_keep(ngx_conf_t *cf, ngx_str_t *text,
+    ngx_str_t *line);
 static void ngx_zapier_file_zero(void *data);
 
 
@@ -22,10 +24,9 @@ ngx_int_t
 ngx_zapier_file_line(ngx_conf_t *cf, ngx_str_t *name, const char *owner,
     const char *content, ngx_str_t *line)
 {
-    ngx_int_t            rc;
-    ngx_str_t            text, *kept;
-    const char          *fault;
-    ngx_pool_cleanup_t  *cln;
+    ngx_int_t    rc;
+    ngx_str_t    text;
+    const char  *fault;
 
     u_char  buf[NGX_ZAPIER_FILE_LINE_LEN];
 
@@ -51,25 +52,7 @@ ngx_zapier_file_line(ngx_conf_t *cf, ngx_str_t *name, const char *owner,
         goto done;
     }
 
-    cln = ngx_pool_cleanup_add(cf->pool, sizeof(ngx_str_t));
-    if (cln == NULL) {
-        goto done;
-    }
-
-    line->data = ngx_pnalloc(cf->pool, text.len);
-    if (line->data == NULL) {
-        goto done;
-    }
-
-    ngx_memcpy(line->data, text.data, text.len);
-    line->len = text.len;
-
-    kept = cln->data;
-    *kept = *line;
-
-    cln->handler = ngx_zapier_file_zero;
-
-    rc = NGX_OK;
+    rc = ngx_zapier_file_keep(cf, &text, line);
 
 done:
 
@@ -158,10 +141,53 @@ ngx_zapier_file_cut(ngx_str_t *text, size_t size)
 }
 
 
+/* In memory of its own that no core file gets. */
+
+static ngx_int_t
+ngx_zapier_file_keep(ngx_conf_t *cf, ngx_str_t *text, ngx_str_t *line)
+{
+    void                *p;
+    ngx_str_t           *kept;
+    ngx_pool_cleanup_t  *cln;
+
+    cln = ngx_pool_cleanup_add(cf->pool, sizeof(ngx_str_t));
+    if (cln == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = mmap(NULL, text->len, PROT_READ|PROT_WRITE, MAP_ANON|MAP_PRIVATE, -1,
+             0);
+
+    if (p == MAP_FAILED) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, ngx_errno,
+                           "mmap() for a secret failed");
+        return NGX_ERROR;
+    }
+
+#ifdef MADV_DONTDUMP
+    (void) madvise(p, text->len, MADV_DONTDUMP);
+#endif
+
+    ngx_memcpy(p, text->data, text->len);
+
+    line->data = p;
+    line->len = text->len;
+
+    kept = cln->data;
+    *kept = *line;
+
+    cln->handler = ngx_zapier_file_zero;
+
+    return NGX_OK;
+}
+
+
 static void
 ngx_zapier_file_zero(void *data)
 {
     ngx_str_t *line = data;
 
     ngx_explicit_memzero(line->data, line->len);
+
+    (void) munmap(line->data, line->len);
 }

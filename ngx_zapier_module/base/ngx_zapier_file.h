@@ -13,10 +13,11 @@
 
 
 /*
- * Reads the one line of a file, without its end, into memory of cf->pool
- * that is zeroed with it.  The name is made a full one.  For messages: owner
- * says whose file it is (\"password_file=\" of \"zapier_redis\"), content
- * what must be in it (the password).
+ * Reads the one line of a file, without its end, into memory that lives as
+ * long as cf->pool, is zeroed then, and comes into no core file.  The name is
+ * made a full one.  For messages: owner says whose file it is
+ * (\"password_file=\" of \"zapier_redis\"), content what must be in it (the
+ * password).
  *
  * NGX_OK or NGX_ERROR, with an [emerg] message
  */

@@ -11,6 +11,7 @@
 
 
 static void ngx_http_zapier_cleanup(void *data);
+static void ngx_http_zapier_forget(ngx_http_zapier_ctx_t *ctx);
 
 
 ngx_http_zapier_ctx_t *
@@ -65,12 +66,46 @@ ngx_http_zapier_create_ctx(ngx_http_request_t *r)
 }
 
 
+void
+ngx_http_zapier_bearer(ngx_http_zapier_ctx_t *ctx, ngx_http_request_t *r)
+{
+    if (ctx->bearer != r) {
+        ngx_http_zapier_forget(ctx);
+        ctx->bearer = r;
+    }
+}
+
+
+/* proxy_pass has put the header into one buffer, before the body. */
+
+static void
+ngx_http_zapier_forget(ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_buf_t            *b;
+    ngx_http_upstream_t  *u;
+
+    u = ctx->bearer ? ctx->bearer->upstream : NULL;
+
+    if (u == NULL || u->request_bufs == NULL) {
+        return;
+    }
+
+    b = u->request_bufs->buf;
+
+    if (b->temporary) {
+        ngx_explicit_memzero(b->start, b->last - b->start);
+    }
+}
+
+
 static void
 ngx_http_zapier_cleanup(void *data)
 {
     ngx_http_zapier_ctx_t *ctx = data;
 
     ngx_http_zapier_main_conf_t  *zmcf;
+
+    ngx_http_zapier_forget(ctx);
 
     /* the client has gone, or a timeout has ended the request */
 

@@ -167,6 +167,7 @@ typedef struct {
     ngx_str_t                  refused;    /* Authorization of the one before */
 
     void                      *admin;      /* of zapier_admin */
+    ngx_http_request_t        *bearer;     /* that has sent the token */
 
     unsigned                   reading:1;  /* inside the body reader */
     unsigned                   body_too_large:1;
@@ -242,6 +243,10 @@ ngx_http_zapier_ctx_t *ngx_http_zapier_get_ctx(ngx_http_request_t *r);
 /* Makes one, with the cleanup that cancels what is under way.  NULL: no
  * memory. */
 ngx_http_zapier_ctx_t *ngx_http_zapier_create_ctx(ngx_http_request_t *r);
+
+/* What r sends upstream has the token in it, and is zeroed in the end. */
+void ngx_http_zapier_bearer(ngx_http_zapier_ctx_t *ctx,
+    ngx_http_request_t *r);
 
 
 /* ngx_http_zapier_handler.c: the PRECONTENT phase */

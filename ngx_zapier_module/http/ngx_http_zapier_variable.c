@@ -185,6 +185,8 @@ ngx_http_zapier_authorization_variable(ngx_http_request_t *r,
         return ngx_http_zapier_variable_set(v, NULL);
     }
 
+    ngx_http_zapier_bearer(ctx, r);
+
     return ngx_http_zapier_variable_set(v, &ctx->token.authorization);
 }
 

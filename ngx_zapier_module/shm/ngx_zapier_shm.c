@@ -111,6 +111,12 @@ ngx_zapier_shm_init_zone(ngx_shm_zone_t *zone, void *data)
 
     shm->shpool = (ngx_slab_pool_t *) zone->shm.addr;
 
+    /* tokens in it are not encrypted, and core files lie about */
+
+#ifdef MADV_DONTDUMP
+    (void) madvise(zone->shm.addr, zone->shm.size, MADV_DONTDUMP);
+#endif
+
     if (old || zone->shm.exists) {
         return ngx_zapier_shm_adopt(shm);
     }

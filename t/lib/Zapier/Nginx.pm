@@ -76,7 +76,8 @@ sub write_config {
 
 sub build_config {
     my ($self) = @_;
-    my %p = (workers => 1, http => '', main => '', level => 'info', %$self);
+    my %p = (workers => 1, http => '', main => '', level => 'info',
+             core => 0, %$self);
 
     $p{server} //= default_server();
     $p{user} = $> == 0 ? 'user root;' : '';
@@ -98,7 +99,7 @@ worker_processes $p{workers};
 pid $dir/nginx.pid;
 lock_file $dir/nginx.lock;
 error_log $dir/error.log $p{level};
-worker_rlimit_core 0;
+worker_rlimit_core $p{core};
 $p{main}
 
 events {
