@@ -26,4 +26,25 @@ ngx_zapier_clock(void)
 }
 
 
+/* The same, some ms behind, for less than half of what the other costs. */
+
+static ngx_inline uint64_t
+ngx_zapier_clock_coarse(void)
+{
+#ifdef CLOCK_MONOTONIC_COARSE
+
+    struct timespec  ts;
+
+    (void) clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+
+    return (uint64_t) ts.tv_sec * 1000 + (uint64_t) ts.tv_nsec / 1000000;
+
+#else
+
+    return ngx_zapier_clock();
+
+#endif
+}
+
+
 #endif /* _NGX_ZAPIER_CLOCK_H_INCLUDED_ */

@@ -16,11 +16,11 @@
 #include <ngx_http_zapier_module.h>
 
 
-/* for headers of requests only, which all have their name in lower case */
-
-#define ngx_http_zapier_request_header_is(h, name)                           \
-    ((h)->key.len == sizeof(name) - 1                                        \
-     && ngx_memcmp((h)->lowcase_key, name, sizeof(name) - 1) == 0)
+/*
+ * A body up to so long that is spliced from pieces is sent as one: copying
+ * it is cheaper than what each piece costs on its way to the socket.
+ */
+#define NGX_HTTP_ZAPIER_BODY_SMALL  1024
 
 
 typedef struct {
@@ -29,8 +29,6 @@ typedef struct {
 } ngx_http_zapier_body_link_t;
 
 
-static ngx_int_t ngx_http_zapier_media_type(ngx_http_request_t *r);
-static ngx_int_t ngx_http_zapier_is_json(ngx_str_t *type);
 static ngx_int_t ngx_http_zapier_body_init(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 static ngx_int_t ngx_http_zapier_body_default(ngx_http_request_t *r,
@@ -40,6 +38,8 @@ static ngx_int_t ngx_http_zapier_body_finish(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 static ngx_int_t ngx_http_zapier_body_wrap(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx, ngx_str_t *before, ngx_str_t *after);
+static ngx_int_t ngx_http_zapier_body_join(ngx_http_request_t *r,
+    size_t length, ngx_str_t *before, ngx_str_t *after);
 static ngx_int_t ngx_http_zapier_body_filter(ngx_http_request_t *r,
     ngx_chain_t *in);
 static ngx_int_t ngx_http_zapier_body_scan(ngx_http_request_t *r,
@@ -55,130 +55,6 @@ static ngx_chain_t *ngx_http_zapier_body_link(ngx_pool_t *pool, u_char *pos,
 
 
 static ngx_http_request_body_filter_pt  ngx_http_next_request_body_filter;
-
-
-ngx_int_t
-ngx_http_zapier_body_check(ngx_http_request_t *r,
-    ngx_http_zapier_fault_t *fault)
-{
-    ngx_http_zapier_loc_conf_t  *zlcf;
-
-    ngx_memzero(fault, sizeof(ngx_http_zapier_fault_t));
-    fault->offset = -1;
-
-    if (ngx_http_zapier_media_type(r) != NGX_OK) {
-        ngx_str_set(&fault->code, "unsupported_media_type");
-        ngx_str_set(&fault->detail, "The body must be plain JSON, sent as "
-                                    "application/json.");
-
-        return NGX_HTTP_UNSUPPORTED_MEDIA_TYPE;
-    }
-
-    zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
-
-    if (r->headers_in.content_length_n > (off_t) zlcf->body_max) {
-        ngx_str_set(&fault->code, "body_too_large");
-        ngx_str_set(&fault->detail, "The body is larger than this gateway "
-                                    "takes.");
-
-        return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
-    }
-
-    return NGX_OK;
-}
-
-
-/* one Content-Type at most, of JSON, and no Content-Encoding */
-
-static ngx_int_t
-ngx_http_zapier_media_type(ngx_http_request_t *r)
-{
-    ngx_str_t               *type;
-    ngx_table_elt_t         *h;
-    ngx_http_zapier_walk_t   walk;
-
-    type = NULL;
-
-    walk.part = &r->headers_in.headers.part;
-    walk.i = 0;
-
-    for ( ;; ) {
-        h = ngx_http_zapier_next_header(&walk);
-
-        if (h == NULL) {
-            break;
-        }
-
-        if (ngx_http_zapier_request_header_is(h, "content-type")) {
-
-            if (type != NULL) {
-                return NGX_DECLINED;
-            }
-
-            type = &h->value;
-            continue;
-        }
-
-        if (ngx_http_zapier_request_header_is(h, "content-encoding")
-            && (h->value.len != sizeof("identity") - 1
-                || ngx_strncasecmp(h->value.data, (u_char *) "identity",
-                                   sizeof("identity") - 1)
-                   != 0))
-        {
-            return NGX_DECLINED;
-        }
-    }
-
-    if (type == NULL || type->len == 0) {
-        return NGX_OK;
-    }
-
-    return ngx_http_zapier_is_json(type);
-}
-
-
-static ngx_int_t
-ngx_http_zapier_is_json(ngx_str_t *type)
-{
-    u_char  *p, *last;
-    size_t   len;
-
-    /* as it is mostly written */
-
-    if (type->len == sizeof("application/json") - 1
-        && ngx_memcmp(type->data, "application/json",
-                      sizeof("application/json") - 1)
-           == 0)
-    {
-        return NGX_OK;
-    }
-
-    p = type->data;
-    last = p + type->len;
-
-    while (p < last && *p != ';' && *p != ' ' && *p != '\t') {
-        p++;
-    }
-
-    len = p - type->data;
-
-    if (len == sizeof("application/json") - 1
-        && ngx_strncasecmp(type->data, (u_char *) "application/json", len)
-           == 0)
-    {
-        return NGX_OK;
-    }
-
-    if (len > sizeof("+json") - 1
-        && ngx_strncasecmp(p - (sizeof("+json") - 1), (u_char *) "+json",
-                           sizeof("+json") - 1)
-           == 0)
-    {
-        return NGX_OK;
-    }
-
-    return NGX_DECLINED;
-}
 
 
 ngx_int_t
@@ -366,6 +242,17 @@ ngx_http_zapier_body_wrap(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
 
     rb = r->request_body;
 
+    ctx->body_length += before->len + after->len;
+
+    if (ctx->body_length <= NGX_HTTP_ZAPIER_BODY_SMALL
+        && rb->temp_file == NULL
+        && rb->bufs != NULL
+        && (rb->bufs->next != NULL || before->len + after->len != 0))
+    {
+        return ngx_http_zapier_body_join(r, (size_t) ctx->body_length,
+                                         before, after);
+    }
+
     if (before->len != 0) {
         cl = ngx_http_zapier_body_link(r->pool, before->data,
                                        before->data + before->len);
@@ -401,9 +288,35 @@ ngx_http_zapier_body_wrap(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
         }
     }
 
-    ctx->body_length += before->len + after->len;
-
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_zapier_body_join(ngx_http_request_t *r, size_t length,
+    ngx_str_t *before, ngx_str_t *after)
+{
+    u_char       *p, *start;
+    ngx_buf_t    *b;
+    ngx_chain_t  *cl;
+
+    start = ngx_pnalloc(r->pool, length);
+    if (start == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_cpymem(start, before->data, before->len);
+
+    for (cl = r->request_body->bufs; cl; cl = cl->next) {
+        b = cl->buf;
+        p = ngx_cpymem(p, b->pos, b->last - b->pos);
+    }
+
+    p = ngx_cpymem(p, after->data, after->len);
+
+    r->request_body->bufs = ngx_http_zapier_body_link(r->pool, start, p);
+
+    return (r->request_body->bufs == NULL) ? NGX_ERROR : NGX_OK;
 }
 
 
@@ -442,6 +355,13 @@ ngx_http_zapier_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
         if (ngx_http_zapier_body_scan(r, ctx, b, &ll) != NGX_OK) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        if (ctx->body_rc == NGX_OK && out == NULL && cl->next == NULL) {
+
+            /* as it mostly is: one buffer, in which nothing is inserted */
+
+            return ngx_http_next_request_body_filter(r, cl);
         }
 
         if (ctx->body_rc != NGX_OK) {

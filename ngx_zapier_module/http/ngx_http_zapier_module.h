@@ -254,12 +254,15 @@ void ngx_http_zapier_bearer(ngx_http_zapier_ctx_t *ctx,
 ngx_int_t ngx_http_zapier_handler(ngx_http_request_t *r);
 
 
-/* ngx_http_zapier_body.c */
+/* ngx_http_zapier_body_check.c */
 
 /* May a body of this media type and length be read?  NGX_OK, or the status
  * of the answer that was decided on, with the fault filled. */
 ngx_int_t ngx_http_zapier_body_check(ngx_http_request_t *r,
     ngx_http_zapier_fault_t *fault);
+
+
+/* ngx_http_zapier_body.c */
 
 /*
  * Reads the body; validates and rewrites it if the location says so.
@@ -284,7 +287,26 @@ typedef struct {
 } ngx_http_zapier_walk_t;
 
 /* The next header or NULL. */
-ngx_table_elt_t *ngx_http_zapier_next_header(ngx_http_zapier_walk_t *walk);
+static ngx_inline ngx_table_elt_t *
+ngx_http_zapier_next_header(ngx_http_zapier_walk_t *walk)
+{
+    ngx_table_elt_t  *h;
+
+    while (walk->i >= walk->part->nelts) {
+
+        if (walk->part->next == NULL) {
+            return NULL;
+        }
+
+        walk->part = walk->part->next;
+        walk->i = 0;
+    }
+
+    h = walk->part->elts;
+
+    return &h[walk->i++];
+}
+
 
 /* Is it of that name, in any case? */
 #define ngx_http_zapier_header_is(h, name)                                   \

@@ -17,27 +17,6 @@ static ngx_int_t ngx_http_zapier_strip_query(ngx_pool_t *pool,
     ngx_str_t *text, size_t start);
 
 
-ngx_table_elt_t *
-ngx_http_zapier_next_header(ngx_http_zapier_walk_t *walk)
-{
-    ngx_table_elt_t  *h;
-
-    while (walk->i >= walk->part->nelts) {
-
-        if (walk->part->next == NULL) {
-            return NULL;
-        }
-
-        walk->part = walk->part->next;
-        walk->i = 0;
-    }
-
-    h = walk->part->elts;
-
-    return &h[walk->i++];
-}
-
-
 ngx_int_t
 ngx_http_zapier_set_body_headers(ngx_http_request_t *r, off_t length)
 {

@@ -50,11 +50,12 @@ static ngx_int_t ngx_zapier_token_evict(ngx_zapier_shm_table_t *table,
 static ngx_uint_t ngx_zapier_token_usable(ngx_zapier_tokens_t *tokens,
     ngx_zapier_token_entry_t *entry);
 static ngx_uint_t ngx_zapier_token_live(ngx_zapier_tokens_t *tokens,
-    ngx_zapier_token_entry_t *entry);
+    ngx_zapier_token_entry_t *entry, uint64_t now);
 static ngx_uint_t ngx_zapier_token_fresh(ngx_zapier_tokens_t *tokens,
     ngx_zapier_token_entry_t *entry, uint64_t now);
 static void ngx_zapier_token_load(ngx_zapier_tokens_t *tokens,
-    ngx_zapier_token_entry_t *entry, ngx_zapier_token_value_t *value);
+    ngx_zapier_token_entry_t *entry, uint64_t now,
+    ngx_zapier_token_value_t *value);
 static void ngx_zapier_token_save(ngx_zapier_tokens_t *tokens,
     ngx_zapier_token_key_t *key, ngx_zapier_token_entry_t *entry,
     uint64_t requested, ngx_zapier_token_value_t *value);
@@ -132,11 +133,11 @@ ngx_zapier_token_cache_get(ngx_zapier_tokens_t *tokens,
     if (entry && ngx_zapier_token_usable(tokens, entry)) {
 
         if (ngx_zapier_token_fresh(tokens, entry, now)) {
-            ngx_zapier_token_load(tokens, entry, value);
+            ngx_zapier_token_load(tokens, entry, now, value);
             rc = NGX_OK;
 
-        } else if (ngx_zapier_token_live(tokens, entry)) {
-            ngx_zapier_token_load(tokens, entry, value);
+        } else if (ngx_zapier_token_live(tokens, entry, now)) {
+            ngx_zapier_token_load(tokens, entry, now, value);
             rc = NGX_AGAIN;
         }
     }
@@ -172,7 +173,7 @@ ngx_zapier_token_cache_claim(ngx_zapier_tokens_t *tokens,
     } else if (ngx_zapier_token_usable(tokens, entry)
                && ngx_zapier_token_fresh(tokens, entry, now))
     {
-        ngx_zapier_token_load(tokens, entry, value);
+        ngx_zapier_token_load(tokens, entry, now, value);
         rc = NGX_OK;
 
     } else if (entry->lease > now && entry->signature == tokens->signature) {
@@ -246,10 +247,12 @@ ngx_zapier_token_cache_release(ngx_zapier_tokens_t *tokens,
     ngx_zapier_token_key_t *key, uint64_t id,
     ngx_zapier_token_value_t *value)
 {
+    uint64_t                   now;
     ngx_int_t                  rc;
     ngx_zapier_token_entry_t  *entry;
 
     rc = NGX_DECLINED;
+    now = ngx_zapier_clock();
 
     ngx_zapier_shm_lock(tokens->shm);
 
@@ -265,8 +268,8 @@ ngx_zapier_token_cache_release(ngx_zapier_tokens_t *tokens,
         if (!ngx_zapier_token_usable(tokens, entry)) {
             ngx_zapier_token_void(tokens, entry);
 
-        } else if (ngx_zapier_token_live(tokens, entry)) {
-            ngx_zapier_token_load(tokens, entry, value);
+        } else if (ngx_zapier_token_live(tokens, entry, now)) {
+            ngx_zapier_token_load(tokens, entry, now, value);
             rc = NGX_OK;
         }
     }
@@ -391,11 +394,11 @@ ngx_zapier_token_usable(ngx_zapier_tokens_t *tokens,
 
 static ngx_uint_t
 ngx_zapier_token_live(ngx_zapier_tokens_t *tokens,
-    ngx_zapier_token_entry_t *entry)
+    ngx_zapier_token_entry_t *entry, uint64_t now)
 {
     return entry->result == NGX_ZAPIER_TOKEN_OK
            && (entry->expires == 0
-               || entry->expires > ngx_zapier_token_now(tokens));
+               || entry->expires > ngx_zapier_token_time(tokens, now));
 }
 
 
@@ -411,7 +414,7 @@ ngx_zapier_token_fresh(ngx_zapier_tokens_t *tokens,
     /* another worker may have stored it while we waited for the mutex */
     age = (now > entry->requested) ? now - entry->requested : 0;
 
-    cache = ngx_zapier_token_live(tokens, entry) ? tokens->cache
+    cache = ngx_zapier_token_live(tokens, entry, now) ? tokens->cache
                                          : tokens->missing_cache;
 
     if (age >= cache) {
@@ -433,7 +436,8 @@ ngx_zapier_token_fresh(ngx_zapier_tokens_t *tokens,
 
 static void
 ngx_zapier_token_load(ngx_zapier_tokens_t *tokens,
-    ngx_zapier_token_entry_t *entry, ngx_zapier_token_value_t *value)
+    ngx_zapier_token_entry_t *entry, uint64_t now,
+    ngx_zapier_token_value_t *value)
 {
     value->result = entry->result;
     value->expires = entry->expires;
@@ -447,7 +451,7 @@ ngx_zapier_token_load(ngx_zapier_tokens_t *tokens,
                value->authorization_len + value->scope_len);
 
     if (value->result == NGX_ZAPIER_TOKEN_OK
-        && !ngx_zapier_token_live(tokens, entry))
+        && !ngx_zapier_token_live(tokens, entry, now))
     {
         value->result = ngx_zapier_token_expired(tokens, value->refreshable);
     }

@@ -20,6 +20,13 @@ static void ngx_zapier_token_clock_reply(ngx_zapier_redis_cmd_t *cmd);
 time_t
 ngx_zapier_token_now(ngx_zapier_tokens_t *tokens)
 {
+    return ngx_zapier_token_time(tokens, ngx_zapier_clock_coarse());
+}
+
+
+time_t
+ngx_zapier_token_time(ngx_zapier_tokens_t *tokens, uint64_t now)
+{
     int64_t                    clock;
     ngx_zapier_token_state_t  *state;
 
@@ -30,7 +37,7 @@ ngx_zapier_token_now(ngx_zapier_tokens_t *tokens)
         return ngx_time();
     }
 
-    return (time_t) (((int64_t) ngx_zapier_clock() + clock) / 1000);
+    return (time_t) (((int64_t) now + clock) / 1000);
 }
 
 

@@ -237,6 +237,9 @@ void ngx_zapier_token_complain(ngx_zapier_token_worker_t *worker,
 
 /* ngx_zapier_token_clock.c */
 
+/* ngx_zapier_token_now() at a time by ngx_zapier_clock(). */
+time_t ngx_zapier_token_time(ngx_zapier_tokens_t *tokens, uint64_t now);
+
 /* Redis says that it is now (ms since the epoch). */
 void ngx_zapier_token_clock_set(ngx_zapier_tokens_t *tokens, int64_t now);
 
