@@ -101,7 +101,7 @@ HSET zapier:token:{beta} access_token sandbox-beta
 
 === TEST 4: the gate opens again
 --- sandbox_script
-{"path": "/pause", "status": 200, "delay": 1010}
+{"path": "/pause", "status": 200, "delay": 1100}
 --- request eval
 ["GET /v2/actions", "GET /v2/actions", "GET /pause", "GET /v2/actions"]
 --- more_headers eval

@@ -270,6 +270,8 @@ ngx_http_zapier_limit_settle(ngx_http_request_t *r,
     } else if (calls > 1) {
         ngx_zapier_limit_charge(&zmcf->limits, &ctx->claim, calls - 1);
     }
+
+    ngx_zapier_limit_done(&zmcf->limits, &ctx->claim);
 }
 
 

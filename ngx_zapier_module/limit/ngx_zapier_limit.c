@@ -34,6 +34,7 @@ static ngx_int_t ngx_zapier_limit_provide_all(
 static void ngx_zapier_limit_remember(ngx_zapier_limit_chain_t *chain,
     ngx_zapier_limit_state_t *states);
 static void ngx_zapier_limit_unknown(ngx_zapier_limit_claim_t *claim);
+static ngx_uint_t ngx_zapier_limit_probes(ngx_zapier_limit_claim_t *claim);
 static ngx_uint_t ngx_zapier_limit_silent(ngx_zapier_limit_claim_t *claim,
     ngx_uint_t status, ngx_zapier_ratelimit_t *rl);
 static void ngx_zapier_limit_tell(ngx_zapier_limit_chain_t *chain,
@@ -41,8 +42,8 @@ static void ngx_zapier_limit_tell(ngx_zapier_limit_chain_t *chain,
     ngx_zapier_limit_told_t *told);
 static uint32_t ngx_zapier_limit_clamp(int64_t n);
 static void ngx_zapier_limit_log(ngx_zapier_limit_claim_t *claim,
-    ngx_zapier_limit_chain_t *chain, ngx_uint_t closed, ngx_uint_t lost,
-    ngx_uint_t status);
+    ngx_zapier_limit_chain_t *chain, ngx_uint_t closed, ngx_uint_t opened,
+    ngx_uint_t lost, ngx_uint_t status);
 
 
 ngx_int_t
@@ -121,6 +122,7 @@ ngx_zapier_limit_start(ngx_zapier_limits_t *limits,
 
     for (i = 0; i < claim->nscopes && i < NGX_ZAPIER_LIMIT_CHAIN; i++) {
         claim->scopes[i].charged = 0;
+        claim->scopes[i].probe = 0;
     }
 
     if (ngx_zapier_limit_chain_open(&chain, limits, claim) != NGX_OK) {
@@ -142,6 +144,8 @@ ngx_zapier_limit_start(ngx_zapier_limits_t *limits,
 
         for (i = 0; i < chain.n; i++) {
             chain.links[i].scope->charged = chain.now;
+
+            (void) ngx_zapier_limit_gate_probe(&chain.links[i], chain.now);
         }
 
         (void) ngx_zapier_limit_judge_all(&chain, 1, states);
@@ -202,9 +206,47 @@ ngx_zapier_limit_return(ngx_zapier_limits_t *limits,
         }
 
         scope->charged = 0;
+
+        ngx_zapier_limit_gate_release(link);
     }
 
     ngx_zapier_limit_chain_close(&chain);
+}
+
+
+void
+ngx_zapier_limit_done(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_claim_t *claim)
+{
+    ngx_uint_t                i;
+    ngx_zapier_limit_chain_t  chain;
+
+    if (!ngx_zapier_limit_probes(claim)
+        || ngx_zapier_limit_chain_open(&chain, limits, claim) != NGX_OK)
+    {
+        return;
+    }
+
+    for (i = 0; i < chain.n; i++) {
+        ngx_zapier_limit_gate_release(&chain.links[i]);
+    }
+
+    ngx_zapier_limit_chain_close(&chain);
+}
+
+
+static ngx_uint_t
+ngx_zapier_limit_probes(ngx_zapier_limit_claim_t *claim)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < claim->nscopes && i < NGX_ZAPIER_LIMIT_CHAIN; i++) {
+        if (claim->scopes[i].probe != 0) {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 
@@ -244,7 +286,7 @@ ngx_zapier_limit_observe(ngx_zapier_limits_t *limits,
     ngx_zapier_limit_claim_t *claim, ngx_uint_t status,
     ngx_zapier_ratelimit_t *rl)
 {
-    ngx_uint_t                i, refused, closed, lost;
+    ngx_uint_t                i, refused, closed, opened, lost;
     ngx_zapier_limit_link_t  *link;
     ngx_zapier_limit_told_t   told;
     ngx_zapier_limit_chain_t  chain;
@@ -259,6 +301,7 @@ ngx_zapier_limit_observe(ngx_zapier_limits_t *limits,
     ngx_zapier_limit_tell(&chain, status, rl, &told);
 
     closed = 0;
+    opened = 0;
     lost = 0;
 
     for (i = 0; i < chain.n; i++) {
@@ -284,6 +327,10 @@ ngx_zapier_limit_observe(ngx_zapier_limits_t *limits,
         {
             closed |= (ngx_uint_t) 1 << i;
         }
+
+        if (ngx_zapier_limit_gate_answered(link)) {
+            opened |= (ngx_uint_t) 1 << i;
+        }
     }
 
     (void) ngx_zapier_limit_judge_all(&chain, 1, states);
@@ -297,8 +344,8 @@ ngx_zapier_limit_observe(ngx_zapier_limits_t *limits,
 
     ngx_zapier_limit_show(&chain, states, refused, &claim->view);
 
-    if (closed | lost) {
-        ngx_zapier_limit_log(claim, &chain, closed, lost, status);
+    if (closed | opened | lost) {
+        ngx_zapier_limit_log(claim, &chain, closed, opened, lost, status);
     }
 }
 
@@ -316,6 +363,7 @@ ngx_zapier_limit_silent(ngx_zapier_limit_claim_t *claim, ngx_uint_t status,
            && status != NGX_ZAPIER_LIMIT_UNAVAILABLE
            && rl->limit == NGX_ZAPIER_RATELIMIT_UNSET
            && rl->remaining == NGX_ZAPIER_RATELIMIT_UNSET
+           && !ngx_zapier_limit_probes(claim)
            && (claim->view.zone == NULL || claim->view.reset >= ngx_time());
 }
 
@@ -503,8 +551,8 @@ ngx_zapier_limit_clamp(int64_t n)
 
 static void
 ngx_zapier_limit_log(ngx_zapier_limit_claim_t *claim,
-    ngx_zapier_limit_chain_t *chain, ngx_uint_t closed, ngx_uint_t lost,
-    ngx_uint_t status)
+    ngx_zapier_limit_chain_t *chain, ngx_uint_t closed, ngx_uint_t opened,
+    ngx_uint_t lost, ngx_uint_t status)
 {
     ngx_uint_t                i;
     ngx_zapier_limit_zone_t  *zone;
@@ -516,6 +564,12 @@ ngx_zapier_limit_log(ngx_zapier_limit_claim_t *claim,
             ngx_log_error(NGX_LOG_WARN, claim->log, 0,
                           "upstream answered %ui, a scope of limit zone "
                           "\"%V\" is closed", status, &zone->name);
+        }
+
+        if (opened & ((ngx_uint_t) 1 << i)) {
+            ngx_log_error(NGX_LOG_NOTICE, claim->log, 0,
+                          "upstream answered %ui to a probe, a scope of limit "
+                          "zone \"%V\" is open again", status, &zone->name);
         }
 
         if (lost & ((ngx_uint_t) 1 << i)) {

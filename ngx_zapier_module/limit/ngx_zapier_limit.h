@@ -50,6 +50,8 @@ typedef struct {
     uint32_t                   hash;       /* ngx_zapier_shm_hash() of the
                                               key, 0: not known yet */
     uint64_t                   charged;    /* private: when, 0: not */
+    uint64_t                   probe;      /* private: may be so until
+                                              then, 0: it is none */
 } ngx_zapier_limit_scope_t;
 
 
@@ -140,9 +142,17 @@ void ngx_zapier_limit_charge(ngx_zapier_limits_t *limits,
     ngx_zapier_limit_claim_t *claim, ngx_uint_t times);
 
 /*
+ * The request is over: a probe that got no answer makes room for another.
+ * To be called last; does nothing for most.
+ */
+void ngx_zapier_limit_done(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_claim_t *claim);
+
+/*
  * What an answer of the upstream says, to be given in the order of
  * arrival.  A 429, or a 503 with Retry-After, closes the gate of every
- * mirrored scope of the chain; claim->view is brought up to date.
+ * mirrored scope of the chain, and any other one that answers a probe opens
+ * it for all; claim->view is brought up to date.
  */
 void ngx_zapier_limit_observe(ngx_zapier_limits_t *limits,
     ngx_zapier_limit_claim_t *claim, ngx_uint_t status,

@@ -148,6 +148,7 @@ ngx_zapier_limit_evict(ngx_zapier_shm_table_t *table,
     now = ngx_zapier_clock();
 
     if (entry->closed > now
+        || entry->probe > now
         || entry->mirror.reset > now
         || entry->next.reset > now
         || (entry->window.nslots != 0

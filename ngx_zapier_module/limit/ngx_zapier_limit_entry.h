@@ -48,8 +48,12 @@ typedef struct {
     uint64_t                   heard;      /* when the mirror was set */
 
     uint64_t                   closed;     /* the gate, until then */
+    uint64_t                   shut;       /* when that was last heard, 0: an
+                                              answer has let everybody in */
+    uint64_t                   probe;      /* a probe is under way, until */
     uint64_t                   gate_reset; /* told with it */
     uint32_t                   gate_limit;
+    uint32_t                   late;       /* ms that it opens later */
 
     uint32_t                   length;     /* of the window, for evict() */
 } ngx_zapier_limit_entry_t;
@@ -136,6 +140,30 @@ ngx_uint_t ngx_zapier_limit_mirror_matters(ngx_zapier_limit_told_t *told,
 /* Takes an answer in; returns 1 if it closed an open gate. */
 ngx_uint_t ngx_zapier_limit_mirror_observe(ngx_zapier_limit_entry_t *entry,
     uint64_t now, uint32_t cooldown, ngx_zapier_limit_told_t *told);
+
+
+/* ngx_zapier_limit_gate.c */
+
+/* Keeps the gate closed as long as told; returns 1 if it was open. */
+ngx_uint_t ngx_zapier_limit_gate_close(ngx_zapier_limit_entry_t *entry,
+    uint64_t now, uint32_t cooldown, ngx_zapier_limit_told_t *told);
+
+/* Adds what the gate says to a scope's state. */
+void ngx_zapier_limit_gate_judge(ngx_zapier_limit_link_t *link, uint64_t now,
+    ngx_zapier_limit_state_t *state);
+
+/*
+ * For a call that goes: it becomes the probe if one is wanted, which is
+ * noted in scope->probe.  Returns 1 if it did.
+ */
+ngx_uint_t ngx_zapier_limit_gate_probe(ngx_zapier_limit_link_t *link,
+    uint64_t now);
+
+/* The call was answered; returns 1 if this has ended a probation. */
+ngx_uint_t ngx_zapier_limit_gate_answered(ngx_zapier_limit_link_t *link);
+
+/* It was not: another one may be the probe. */
+void ngx_zapier_limit_gate_release(ngx_zapier_limit_link_t *link);
 
 
 /* ngx_zapier_limit_view.c */

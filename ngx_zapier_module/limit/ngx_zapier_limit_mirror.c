@@ -1,7 +1,7 @@
 
 /*
  * What the upstream says of its limits: a view that its headers tighten
- * until it resets, and a gate that its refusals close.
+ * until it resets.  Its refusals go on to the gate.
  */
 
 
@@ -11,10 +11,7 @@
 
 
 /* resets of one window may differ so much when told as whole seconds, ms */
-#define NGX_ZAPIER_LIMIT_JITTER    1000
-
-/* the gate stays closed at least so long, ms */
-#define NGX_ZAPIER_LIMIT_MIN_GATE  1000
+#define NGX_ZAPIER_LIMIT_JITTER  1000
 
 
 static void ngx_zapier_limit_mirror_set(ngx_zapier_limit_mirror_t *m,
@@ -25,8 +22,6 @@ static void ngx_zapier_limit_mirror_view(ngx_zapier_limit_entry_t *entry,
     uint64_t now, ngx_zapier_limit_told_t *told);
 static void ngx_zapier_limit_mirror_next(ngx_zapier_limit_entry_t *entry,
     ngx_zapier_limit_told_t *told);
-static ngx_uint_t ngx_zapier_limit_gate(ngx_zapier_limit_entry_t *entry,
-    uint64_t now, uint32_t cooldown, ngx_zapier_limit_told_t *told);
 
 
 ngx_zapier_limit_mirror_t *
@@ -111,7 +106,7 @@ ngx_zapier_limit_mirror_observe(ngx_zapier_limit_entry_t *entry, uint64_t now,
      */
 
     if (told->closes || (told->remaining == 0 && !told->has_reset)) {
-        return ngx_zapier_limit_gate(entry, now, cooldown, told);
+        return ngx_zapier_limit_gate_close(entry, now, cooldown, told);
     }
 
     if (!told->has_reset || told->reset > now) {
@@ -207,33 +202,4 @@ ngx_zapier_limit_mirror_tighten(ngx_zapier_limit_mirror_t *m,
     m->limit = ngx_min(m->limit, told->limit);
     m->remaining = ngx_min(m->remaining, told->remaining);
     m->remaining = ngx_min(m->remaining, m->limit);
-}
-
-
-static ngx_uint_t
-ngx_zapier_limit_gate(ngx_zapier_limit_entry_t *entry, uint64_t now,
-    uint32_t cooldown, ngx_zapier_limit_told_t *told)
-{
-    uint64_t    closed;
-    ngx_uint_t  was_open;
-
-    was_open = (entry->closed <= now);
-
-    if (was_open) {
-        entry->gate_limit = NGX_ZAPIER_LIMIT_UNSET;
-        entry->gate_reset = 0;
-    }
-
-    entry->gate_limit = ngx_min(entry->gate_limit, told->limit);
-
-    if (told->has_reset) {
-        entry->gate_reset = ngx_max(entry->gate_reset, told->reset);
-    }
-
-    closed = told->closed ? told->closed : now + cooldown;
-    closed = ngx_max(closed, now + NGX_ZAPIER_LIMIT_MIN_GATE);
-
-    entry->closed = ngx_max(entry->closed, closed);
-
-    return was_open;
 }

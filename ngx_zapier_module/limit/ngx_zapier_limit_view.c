@@ -20,8 +20,6 @@ static void ngx_zapier_limit_judge_window(ngx_zapier_limit_link_t *link,
     uint64_t now, uint32_t units, ngx_zapier_limit_state_t *state);
 static void ngx_zapier_limit_judge_mirror(ngx_zapier_limit_entry_t *entry,
     uint64_t now, uint32_t units, ngx_zapier_limit_state_t *state);
-static void ngx_zapier_limit_judge_gate(ngx_zapier_limit_entry_t *entry,
-    uint64_t now, ngx_zapier_limit_state_t *state);
 
 
 void
@@ -44,7 +42,7 @@ ngx_zapier_limit_judge(ngx_zapier_limit_link_t *link, uint64_t now,
 
     if (zone->mirror && link->entry != NULL) {
         ngx_zapier_limit_judge_mirror(link->entry, now, units, state);
-        ngx_zapier_limit_judge_gate(link->entry, now, state);
+        ngx_zapier_limit_gate_judge(link, now, state);
     }
 
     state->reset = ngx_max(state->reset, state->wait);
@@ -172,26 +170,5 @@ ngx_zapier_limit_judge_mirror(ngx_zapier_limit_entry_t *entry, uint64_t now,
 
     if (m->remaining < units) {
         state->wait = ngx_max(state->wait, m->reset - now);
-    }
-}
-
-
-static void
-ngx_zapier_limit_judge_gate(ngx_zapier_limit_entry_t *entry, uint64_t now,
-    ngx_zapier_limit_state_t *state)
-{
-    if (entry->closed <= now) {
-        return;
-    }
-
-    state->known = 1;
-    state->remaining = 0;
-    state->reset = ngx_max(entry->closed, entry->gate_reset) - now;
-    state->wait = ngx_max(state->wait, entry->closed - now);
-
-    if (entry->gate_limit != NGX_ZAPIER_LIMIT_UNSET
-        && (state->limit == -1 || entry->gate_limit < state->limit))
-    {
-        state->limit = entry->gate_limit;
     }
 }

@@ -15,7 +15,7 @@
 #define NGX_ZAPIER_SHM_MAGIC        0x7a617069   /* "zapi" */
 
 /* to be raised when the meaning of what lies in the zone changes */
-#define NGX_ZAPIER_SHM_ABI          4
+#define NGX_ZAPIER_SHM_ABI          5
 
 /* bytes of the zone per bucket of each table */
 #define NGX_ZAPIER_SHM_PER_BUCKET   1024

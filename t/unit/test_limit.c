@@ -9,6 +9,7 @@
 
 #include <ngx_zapier_limit.c>
 #include <ngx_zapier_limit_entry.c>
+#include <ngx_zapier_limit_gate.c>
 #include <ngx_zapier_limit_mirror.c>
 #include <ngx_zapier_limit_view.c>
 
@@ -24,6 +25,7 @@ static ngx_time_t               cached;
 static ngx_zapier_shm_node_t   *nodes;
 static ngx_int_t                memory;       /* allocations left */
 static ngx_uint_t               locked;
+static long                     dice;
 
 static ngx_log_t                log_;
 static ngx_slab_pool_t          shpool;
@@ -59,6 +61,13 @@ gettimeofday(struct timeval *tv, void *tz)
     tv->tv_usec = (suseconds_t) ((wall_ms + clock_ms) % 1000) * 1000;
 
     return 0;
+}
+
+
+long
+random(void)
+{
+    return dice;
 }
 
 
@@ -677,6 +686,7 @@ gate(void)
     ok(!passes(), "a ms early");
     clock_ms++;
     ok(passes(), "open again");
+    answer(200, UNSET, UNSET, UNSET, UNSET);
 
     answer(503, UNSET, UNSET, UNSET, UNSET);
     ok(passes(), "a bare 503 does not close it");
@@ -726,6 +736,80 @@ gate(void)
 
     mirror.mirror = 0;
     ok(passes(), "a zone that is no longer mirrored");
+}
+
+
+/* the gate's time is over, and one call shows whether it is */
+
+static void
+probe(void)
+{
+    ngx_zapier_limit_claim_t  first, second;
+
+    fresh();
+    only(&mirror, "acme");
+    dice = 10007;
+    answer(429, UNSET, UNSET, UNSET, 32);
+    clock_ms += 31000;
+    ok(!passes(), "closed");
+    is_int(claim.view.retry_after, 1, "for as long as was told");
+    clock_ms += 1000;
+    ok(!passes(), "it opens a little later");
+    is_int(claim.view.retry_after, 1, "and says so");
+    clock_ms += 10007 % 1001 - 1;
+    ok(!passes(), "a ms early");
+    clock_ms++;
+    ok(peek_passes(), "nobody is on the way");
+    ok(passes(), "the probe");
+    ok(claim.view.zone == NULL, "is told nothing of the gate");
+    first = claim;
+    ok(!passes(), "the next one is refused");
+    is_int(claim.view.retry_after, 1, "shortly");
+    ok(!peek_passes(), "before its body, too");
+
+    claim = first;
+    ngx_zapier_limit_return(&limits, &claim);
+    ok(passes(), "a probe that was not sent makes room");
+    ngx_zapier_limit_done(&limits, &claim);
+    ok(passes(), "and so does one that got no answer");
+    first = claim;
+
+    clock_ms += 4999;
+    ok(!passes(), "it is waited for");
+    clock_ms++;
+    ok(passes(), "but not for ever: another probe");
+    second = claim;
+    claim = first;
+    ngx_zapier_limit_done(&limits, &claim);
+    ok(!passes(), "the old one does not make room any more");
+    claim = second;
+    answer(429, UNSET, UNSET, UNSET, 3);
+    ok(!passes(), "refused: closed again");
+    is_int(claim.view.retry_after, 3, "until then");
+
+    dice = 0;
+    clock_ms += 3000 + 10007 % 188;
+    claim = first;
+    answer(200, UNSET, UNSET, UNSET, UNSET);
+    ok(passes(), "an answer to a probe of before is none to this");
+    first = claim;
+    ok(!passes(), "there is one");
+    claim = first;
+    answer(200, UNSET, UNSET, UNSET, UNSET);
+    ok(passes(), "answered: open for all");
+    ok(passes(), "for all");
+
+    answer(429, UNSET, UNSET, UNSET, 2);
+    clock_ms += 2000;
+    ok(passes(), "a probe");
+    first = claim;
+    answer(503, UNSET, UNSET, UNSET, UNSET);
+    ok(passes(), "any other answer opens it");
+
+    answer(429, UNSET, UNSET, UNSET, 2);
+    clock_ms += 62000;
+    ok(passes(), "a minute after the gate has opened");
+    ok(passes(), "there is nobody to hold back");
 }
 
 
@@ -898,6 +982,7 @@ main(void)
     view();
     sliding();
     gate();
+    probe();
     both();
     no_memory();
     monotonic();
