@@ -7,43 +7,15 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_zapier_clock.h>
+#include <ngx_zapier_limit_count.h>
 #include <ngx_zapier_limit_entry.h>
 
 
-#define NGX_ZAPIER_LIMIT_TOO_MANY     429
-#define NGX_ZAPIER_LIMIT_UNAVAILABLE  503
-
-#define NGX_ZAPIER_LIMIT_PLACES       512
-
-
-/*
- * In shared memory: until when a scope may be closed that has its place by
- * its hash here, in s of ngx_zapier_clock().  Too late at worst.
- */
-typedef struct {
-    volatile uint32_t          until[NGX_ZAPIER_LIMIT_PLACES];
-} ngx_zapier_limit_suspects_t;
-
-
-static ngx_uint_t ngx_zapier_limit_judge_all(ngx_zapier_limit_chain_t *chain,
-    ngx_flag_t charged, ngx_zapier_limit_state_t *states);
 static void ngx_zapier_limit_charge_all(ngx_zapier_limit_chain_t *chain,
     ngx_uint_t times);
 static ngx_int_t ngx_zapier_limit_provide_all(
     ngx_zapier_limit_chain_t *chain);
-static void ngx_zapier_limit_remember(ngx_zapier_limit_chain_t *chain,
-    ngx_zapier_limit_state_t *states);
 static void ngx_zapier_limit_unknown(ngx_zapier_limit_claim_t *claim);
-static ngx_uint_t ngx_zapier_limit_probes(ngx_zapier_limit_claim_t *claim);
-static ngx_uint_t ngx_zapier_limit_silent(ngx_zapier_limit_claim_t *claim,
-    ngx_uint_t status, ngx_zapier_ratelimit_t *rl);
-static void ngx_zapier_limit_tell(ngx_zapier_limit_chain_t *chain,
-    ngx_uint_t status, ngx_zapier_ratelimit_t *rl,
-    ngx_zapier_limit_told_t *told);
-static uint32_t ngx_zapier_limit_clamp(int64_t n);
-static void ngx_zapier_limit_log(ngx_zapier_limit_claim_t *claim,
-    ngx_zapier_limit_chain_t *chain, ngx_uint_t closed, ngx_uint_t opened,
-    ngx_uint_t lost, ngx_uint_t status);
 
 
 ngx_int_t
@@ -57,7 +29,7 @@ ngx_zapier_limits_init(ngx_conf_t *cf, ngx_zapier_limits_t *limits)
     limits->table.name = "limits";
     limits->table.evict = ngx_zapier_limit_evict;
     limits->table.data = limits;
-    limits->table.data_size = sizeof(ngx_zapier_limit_suspects_t);
+    limits->table.data_size = sizeof(ngx_zapier_limit_shared_t);
 
     return ngx_zapier_shm_table_add(limits->shm, &limits->table);
 }
@@ -69,13 +41,13 @@ ngx_zapier_limit_suspect(ngx_zapier_limits_t *limits,
 {
     uint32_t                      hash, until;
     ngx_uint_t                    i;
-    ngx_zapier_limit_suspects_t  *suspects;
+    ngx_zapier_limit_shared_t  *shared;
 
-    suspects = ngx_zapier_shm_data(&limits->table);
+    shared = ngx_zapier_shm_data(&limits->table);
 
     for (i = 0; i < claim->nscopes && i < NGX_ZAPIER_LIMIT_CHAIN; i++) {
         hash = ngx_zapier_limit_hash(limits, &claim->scopes[i]);
-        until = suspects->until[hash % NGX_ZAPIER_LIMIT_PLACES];
+        until = shared->until[hash % NGX_ZAPIER_LIMIT_PLACES];
 
         if (until != 0 && until >= ngx_zapier_clock() / 1000) {
             return 1;
@@ -116,9 +88,11 @@ ngx_int_t
 ngx_zapier_limit_start(ngx_zapier_limits_t *limits,
     ngx_zapier_limit_claim_t *claim)
 {
-    ngx_uint_t                i, refused;
+    ngx_uint_t                i, refused, probes;
     ngx_zapier_limit_chain_t  chain;
     ngx_zapier_limit_state_t  states[NGX_ZAPIER_LIMIT_CHAIN];
+
+    probes = 0;
 
     for (i = 0; i < claim->nscopes && i < NGX_ZAPIER_LIMIT_CHAIN; i++) {
         claim->scopes[i].charged = 0;
@@ -145,7 +119,9 @@ ngx_zapier_limit_start(ngx_zapier_limits_t *limits,
         for (i = 0; i < chain.n; i++) {
             chain.links[i].scope->charged = chain.now;
 
-            (void) ngx_zapier_limit_gate_probe(&chain.links[i], chain.now);
+            if (ngx_zapier_limit_gate_probe(&chain.links[i], chain.now)) {
+                probes |= (ngx_uint_t) 1 << i;
+            }
         }
 
         (void) ngx_zapier_limit_judge_all(&chain, 1, states);
@@ -159,6 +135,13 @@ ngx_zapier_limit_start(ngx_zapier_limits_t *limits,
                              : NGX_ZAPIER_LIMIT_PASSED;
 
     ngx_zapier_limit_show(&chain, states, refused, &claim->view);
+
+    for (i = 0; probes >> i; i++) {
+        if ((probes >> i) & 1) {
+            ngx_zapier_limit_count(limits, chain.links[i].scope->zone,
+                                   NGX_ZAPIER_LIMIT_COUNT_PROBES, 1);
+        }
+    }
 
     return NGX_OK;
 }
@@ -235,21 +218,6 @@ ngx_zapier_limit_done(ngx_zapier_limits_t *limits,
 }
 
 
-static ngx_uint_t
-ngx_zapier_limit_probes(ngx_zapier_limit_claim_t *claim)
-{
-    ngx_uint_t  i;
-
-    for (i = 0; i < claim->nscopes && i < NGX_ZAPIER_LIMIT_CHAIN; i++) {
-        if (claim->scopes[i].probe != 0) {
-            return 1;
-        }
-    }
-
-    return 0;
-}
-
-
 void
 ngx_zapier_limit_charge(ngx_zapier_limits_t *limits,
     ngx_zapier_limit_claim_t *claim, ngx_uint_t times)
@@ -281,96 +249,7 @@ ngx_zapier_limit_charge(ngx_zapier_limits_t *limits,
 }
 
 
-void
-ngx_zapier_limit_observe(ngx_zapier_limits_t *limits,
-    ngx_zapier_limit_claim_t *claim, ngx_uint_t status,
-    ngx_zapier_ratelimit_t *rl)
-{
-    ngx_uint_t                i, refused, closed, opened, lost;
-    ngx_zapier_limit_link_t  *link;
-    ngx_zapier_limit_told_t   told;
-    ngx_zapier_limit_chain_t  chain;
-    ngx_zapier_limit_state_t  states[NGX_ZAPIER_LIMIT_CHAIN];
-
-    if (ngx_zapier_limit_silent(claim, status, rl)
-        || ngx_zapier_limit_chain_open(&chain, limits, claim) != NGX_OK)
-    {
-        return;
-    }
-
-    ngx_zapier_limit_tell(&chain, status, rl, &told);
-
-    closed = 0;
-    opened = 0;
-    lost = 0;
-
-    for (i = 0; i < chain.n; i++) {
-        link = &chain.links[i];
-
-        if (!link->scope->zone->mirror
-            || (link->entry == NULL
-                && !ngx_zapier_limit_mirror_matters(&told, chain.now)))
-        {
-            continue;
-        }
-
-        if (ngx_zapier_limit_provide(&chain, link) != NGX_OK
-            && link->entry == NULL)
-        {
-            lost |= (ngx_uint_t) 1 << i;
-            continue;
-        }
-
-        if (ngx_zapier_limit_mirror_observe(link->entry, chain.now,
-                                            link->scope->zone->cooldown,
-                                            &told))
-        {
-            closed |= (ngx_uint_t) 1 << i;
-        }
-
-        if (ngx_zapier_limit_gate_answered(link)) {
-            opened |= (ngx_uint_t) 1 << i;
-        }
-    }
-
-    (void) ngx_zapier_limit_judge_all(&chain, 1, states);
-
-    ngx_zapier_limit_remember(&chain, states);
-
-    ngx_zapier_limit_chain_close(&chain);
-
-    refused = (status == NGX_ZAPIER_LIMIT_TOO_MANY
-               || status == NGX_ZAPIER_LIMIT_UNAVAILABLE);
-
-    ngx_zapier_limit_show(&chain, states, refused, &claim->view);
-
-    if (closed | opened | lost) {
-        ngx_zapier_limit_log(claim, &chain, closed, opened, lost, status);
-    }
-}
-
-
-/*
- * Most answers say nothing of limits and cost no lock; the view that was
- * got with the claim does, unless the answer took longer than its reset.
- */
-
-static ngx_uint_t
-ngx_zapier_limit_silent(ngx_zapier_limit_claim_t *claim, ngx_uint_t status,
-    ngx_zapier_ratelimit_t *rl)
-{
-    return status != NGX_ZAPIER_LIMIT_TOO_MANY
-           && status != NGX_ZAPIER_LIMIT_UNAVAILABLE
-           && rl->limit == NGX_ZAPIER_RATELIMIT_UNSET
-           && rl->remaining == NGX_ZAPIER_RATELIMIT_UNSET
-           && !ngx_zapier_limit_probes(claim)
-           && (claim->view.zone == NULL || claim->view.reset >= ngx_time());
-}
-
-
-/* For calls that are charged already, only a closed gate is in the way. */
-
-static ngx_uint_t
+ngx_uint_t
 ngx_zapier_limit_judge_all(ngx_zapier_limit_chain_t *chain,
     ngx_flag_t charged, ngx_zapier_limit_state_t *states)
 {
@@ -448,12 +327,7 @@ ngx_zapier_limit_charge_all(ngx_zapier_limit_chain_t *chain,
 }
 
 
-/*
- * Notes who will be refused the next time.  To look twice at the limits of
- * everybody, before the body and to charge them, would be felt.
- */
-
-static void
+void
 ngx_zapier_limit_remember(ngx_zapier_limit_chain_t *chain,
     ngx_zapier_limit_state_t *states)
 {
@@ -462,9 +336,9 @@ ngx_zapier_limit_remember(ngx_zapier_limit_chain_t *chain,
     volatile uint32_t            *place;
     ngx_zapier_limit_link_t      *link;
     ngx_zapier_limit_state_t     *state;
-    ngx_zapier_limit_suspects_t  *suspects;
+    ngx_zapier_limit_shared_t  *shared;
 
-    suspects = ngx_zapier_shm_data(&chain->limits->table);
+    shared = ngx_zapier_shm_data(&chain->limits->table);
 
     for (i = 0; i < chain->n; i++) {
         link = &chain->links[i];
@@ -475,7 +349,7 @@ ngx_zapier_limit_remember(ngx_zapier_limit_chain_t *chain,
         }
 
         until = (uint32_t) ((chain->now + state->reset) / 1000);
-        place = &suspects->until[link->hash % NGX_ZAPIER_LIMIT_PLACES];
+        place = &shared->until[link->hash % NGX_ZAPIER_LIMIT_PLACES];
 
         *place = ngx_max(*place, until);
     }
@@ -489,93 +363,4 @@ ngx_zapier_limit_unknown(ngx_zapier_limit_claim_t *claim)
 
     claim->view.retry_after = 1;
     claim->verdict = NGX_ZAPIER_LIMIT_UNKNOWN;
-}
-
-
-/* Puts an answer in terms of our clock. */
-
-static void
-ngx_zapier_limit_tell(ngx_zapier_limit_chain_t *chain, ngx_uint_t status,
-    ngx_zapier_ratelimit_t *rl, ngx_zapier_limit_told_t *told)
-{
-    uint64_t  at;
-
-    told->limit = ngx_zapier_limit_clamp(rl->limit);
-    told->remaining = ngx_zapier_limit_clamp(rl->remaining);
-    told->has_reset = (rl->reset != NGX_ZAPIER_RATELIMIT_UNSET);
-    told->reset = 0;
-    told->closed = 0;
-
-    if (rl->reset_at != NGX_ZAPIER_RATELIMIT_UNSET) {
-        at = (uint64_t) rl->reset_at * 1000;
-
-        if (at > chain->wall) {
-            told->reset = chain->now + (at - chain->wall);
-        }
-
-    } else if (rl->reset > 0) {
-        told->reset = chain->now + (uint64_t) rl->reset * 1000;
-    }
-
-    told->closes = (status == NGX_ZAPIER_LIMIT_TOO_MANY
-                    || (status == NGX_ZAPIER_LIMIT_UNAVAILABLE
-                        && rl->retry_after != NGX_ZAPIER_RATELIMIT_UNSET));
-
-    if (!told->closes) {
-        return;
-    }
-
-    /* a Reset that is past says nothing about the time to come */
-
-    if (rl->retry_after != NGX_ZAPIER_RATELIMIT_UNSET) {
-        told->closed = chain->now + (uint64_t) rl->retry_after * 1000;
-
-    } else if (told->reset != 0) {
-        told->closed = told->reset;
-    }
-}
-
-
-static uint32_t
-ngx_zapier_limit_clamp(int64_t n)
-{
-    if (n == NGX_ZAPIER_RATELIMIT_UNSET) {
-        return NGX_ZAPIER_LIMIT_UNSET;
-    }
-
-    return (uint32_t) ngx_min(n, (int64_t) NGX_ZAPIER_LIMIT_UNSET - 1);
-}
-
-
-/* Keys are not logged, an operator may have made them of anything. */
-
-static void
-ngx_zapier_limit_log(ngx_zapier_limit_claim_t *claim,
-    ngx_zapier_limit_chain_t *chain, ngx_uint_t closed, ngx_uint_t opened,
-    ngx_uint_t lost, ngx_uint_t status)
-{
-    ngx_uint_t                i;
-    ngx_zapier_limit_zone_t  *zone;
-
-    for (i = 0; i < chain->n; i++) {
-        zone = chain->links[i].scope->zone;
-
-        if (closed & ((ngx_uint_t) 1 << i)) {
-            ngx_log_error(NGX_LOG_WARN, claim->log, 0,
-                          "upstream answered %ui, a scope of limit zone "
-                          "\"%V\" is closed", status, &zone->name);
-        }
-
-        if (opened & ((ngx_uint_t) 1 << i)) {
-            ngx_log_error(NGX_LOG_NOTICE, claim->log, 0,
-                          "upstream answered %ui to a probe, a scope of limit "
-                          "zone \"%V\" is open again", status, &zone->name);
-        }
-
-        if (lost & ((ngx_uint_t) 1 << i)) {
-            ngx_log_error(NGX_LOG_ERR, claim->log, 0,
-                          "no memory to keep what upstream says of a scope "
-                          "of limit zone \"%V\"", &zone->name);
-        }
-    }
 }

@@ -23,7 +23,10 @@
 #define NGX_ZAPIER_LIMIT_KEY_LEN  255
 
 
-/* a zone's configuration, read only after start */
+typedef struct ngx_zapier_limit_counts_s  ngx_zapier_limit_counts_t;
+
+
+/* a zone's configuration, read only after start but for counts */
 typedef struct {
     ngx_str_t                  name;
     uint32_t                   limit;      /* units, 0: only mirrored */
@@ -33,6 +36,7 @@ typedef struct {
     ngx_flag_t                 mirror;
     uint32_t                   seed;       /* of the name, so that scopes of
                                               one key do not share a bucket */
+    ngx_zapier_limit_counts_t *counts;     /* private */
 } ngx_zapier_limit_zone_t;
 
 

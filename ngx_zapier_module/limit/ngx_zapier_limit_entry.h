@@ -29,6 +29,22 @@
 #define ngx_zapier_limit_window(zone)  ((zone)->window + 1)
 
 
+#define NGX_ZAPIER_LIMIT_PLACES  512
+
+
+/* once in shared memory */
+typedef struct {
+
+    /*
+     * Until when a scope may be closed that has its place by its hash here,
+     * in s of ngx_zapier_clock().  Too late at worst.
+     */
+    volatile uint32_t          until[NGX_ZAPIER_LIMIT_PLACES];
+
+    ngx_zapier_limit_counts_t *counts;
+} ngx_zapier_limit_shared_t;
+
+
 /* all times are ngx_zapier_clock() ms */
 
 typedef struct {
@@ -119,6 +135,23 @@ ngx_int_t ngx_zapier_limit_evict(ngx_zapier_shm_table_t *table,
     ngx_zapier_shm_node_t *node);
 
 
+/* ngx_zapier_limit.c */
+
+/*
+ * How the scopes stand; 1: some call is refused.  For calls that are
+ * charged already, only a closed gate is in the way.
+ */
+ngx_uint_t ngx_zapier_limit_judge_all(ngx_zapier_limit_chain_t *chain,
+    ngx_flag_t charged, ngx_zapier_limit_state_t *states);
+
+/*
+ * Notes who will be refused the next time.  To look twice at the limits of
+ * everybody, before the body and to charge them, would be felt.
+ */
+void ngx_zapier_limit_remember(ngx_zapier_limit_chain_t *chain,
+    ngx_zapier_limit_state_t *states);
+
+
 /* ngx_zapier_limit_mirror.c */
 
 /* The view in force or NULL. */
@@ -161,6 +194,9 @@ ngx_uint_t ngx_zapier_limit_gate_probe(ngx_zapier_limit_link_t *link,
 
 /* The call was answered; returns 1 if this has ended a probation. */
 ngx_uint_t ngx_zapier_limit_gate_answered(ngx_zapier_limit_link_t *link);
+
+/* Is any scope's probe among the claim? */
+ngx_uint_t ngx_zapier_limit_probes(ngx_zapier_limit_claim_t *claim);
 
 /* It was not: another one may be the probe. */
 void ngx_zapier_limit_gate_release(ngx_zapier_limit_link_t *link);

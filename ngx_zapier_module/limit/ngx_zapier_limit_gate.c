@@ -194,3 +194,18 @@ ngx_zapier_limit_gate_release(ngx_zapier_limit_link_t *link)
 
     link->scope->probe = 0;
 }
+
+
+ngx_uint_t
+ngx_zapier_limit_probes(ngx_zapier_limit_claim_t *claim)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < claim->nscopes && i < NGX_ZAPIER_LIMIT_CHAIN; i++) {
+        if (claim->scopes[i].probe != 0) {
+            return 1;
+        }
+    }
+
+    return 0;
+}

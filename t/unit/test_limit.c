@@ -10,6 +10,8 @@
 #include <ngx_zapier_limit.c>
 #include <ngx_zapier_limit_entry.c>
 #include <ngx_zapier_limit_gate.c>
+#include <ngx_zapier_limit_count.c>
+#include <ngx_zapier_limit_observe.c>
 #include <ngx_zapier_limit_mirror.c>
 #include <ngx_zapier_limit_view.c>
 
@@ -35,7 +37,7 @@ static ngx_zapier_limits_t      limits;
 static ngx_zapier_limit_zone_t  ip, partner, tenant, mirror;
 static ngx_zapier_limit_claim_t claim;
 
-static ngx_zapier_limit_suspects_t  suspects;
+static ngx_zapier_limit_shared_t  shared;
 
 
 /* what the layers below would be */
@@ -105,7 +107,7 @@ ngx_zapier_shm_data(ngx_zapier_shm_table_t *table)
 {
     (void) table;
 
-    return &suspects;
+    return &shared;
 }
 
 
@@ -813,6 +815,65 @@ probe(void)
 }
 
 
+/* the upstream counts otherwise */
+
+static ngx_uint_t
+counted(ngx_zapier_limit_zone_t *zone, ngx_zapier_limit_counter_e counter)
+{
+    return ngx_zapier_limit_counted(&limits, zone, counter);
+}
+
+
+static void
+drift(void)
+{
+    fresh();
+    mirror.counts = NULL;
+    ip.counts = NULL;
+    shared.counts = NULL;
+
+    only(&mirror, "acme");
+    ok(passes(), "a call");
+    answer(429, UNSET, UNSET, UNSET, 2);
+    is_int(counted(&mirror, NGX_ZAPIER_LIMIT_COUNT_DRIFT_REFUSED), 0,
+           "nothing was known");
+    is_int(counted(&mirror, NGX_ZAPIER_LIMIT_COUNT_CLOSED), 1, "closed once");
+    clock_ms += 2000;
+    ok(passes(), "a probe");
+    answer(429, UNSET, UNSET, UNSET, 2);
+    is_int(counted(&mirror, NGX_ZAPIER_LIMIT_COUNT_PROBES), 1, "is counted");
+    is_int(counted(&mirror, NGX_ZAPIER_LIMIT_COUNT_CLOSED), 2, "closed again");
+    clock_ms += 2000;
+    ok(passes(), "a probe");
+    answer(200, 60, 50, 30, UNSET);
+    is_int(counted(&mirror, NGX_ZAPIER_LIMIT_COUNT_REOPENED), 1, "reopened");
+    ok(passes(), "a call with a view");
+    answer(429, UNSET, UNSET, UNSET, 2);
+    is_int(counted(&mirror, NGX_ZAPIER_LIMIT_COUNT_DRIFT_REFUSED), 1,
+           "that is not true");
+
+    ip.mirror = 1;
+    ip.limit = 60;
+    only(&ip, "192.0.2.1");
+    ok(passes(), "a call with a limit");
+    answer(200, 60, UNSET, UNSET, UNSET);
+    is_int(counted(&ip, NGX_ZAPIER_LIMIT_COUNT_DRIFT_LIMIT), 0, "the same");
+    answer(200, 50, UNSET, UNSET, UNSET);
+    is_int(counted(&ip, NGX_ZAPIER_LIMIT_COUNT_DRIFT_LIMIT), 1, "another");
+    answer(429, 60, UNSET, UNSET, UNSET);
+    is_int(counted(&ip, NGX_ZAPIER_LIMIT_COUNT_DRIFT_REFUSED), 1,
+           "refused though much is left");
+
+    ok(!ngx_zapier_limit_may_warn(&limits, &ip,
+                                  NGX_ZAPIER_LIMIT_WARN_REFUSED, 60),
+       "it was said");
+    clock_ms += 60000;
+    ok(ngx_zapier_limit_may_warn(&limits, &ip,
+                                 NGX_ZAPIER_LIMIT_WARN_REFUSED, 60),
+       "and may be said again");
+}
+
+
 static void
 both(void)
 {
@@ -983,6 +1044,7 @@ main(void)
     sliding();
     gate();
     probe();
+    drift();
     both();
     no_memory();
     monotonic();
