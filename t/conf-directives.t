@@ -785,7 +785,7 @@ invalid value "cooldown=2d" in "zapier_limit_zone": a time from 1ms to 1d is nee
     zapier_limit_zone z key=a mirror=yes;
 --- must_die
 --- error_log
-invalid value "mirror=yes" in "zapier_limit_zone": "key=", "limit=", "window=", "mirror=on|off", "cooldown=", "weight=" or "store=local" is needed
+invalid value "mirror=yes" in "zapier_limit_zone": "key=", "limit=", "window=", "mirror=on|off", "cooldown=", "weight=", "slack=" or "store=local|redis" is needed
 
 
 
@@ -794,7 +794,7 @@ invalid value "mirror=yes" in "zapier_limit_zone": "key=", "limit=", "window=", 
     zapier_limit_zone z key=a weight=;
 --- must_die
 --- error_log
-invalid value "weight=" in "zapier_limit_zone": "key=", "limit=", "window=", "mirror=on|off", "cooldown=", "weight=" or "store=local" is needed
+invalid value "weight=" in "zapier_limit_zone": "key=", "limit=", "window=", "mirror=on|off", "cooldown=", "weight=", "slack=" or "store=local|redis" is needed
 
 
 
@@ -803,7 +803,7 @@ invalid value "weight=" in "zapier_limit_zone": "key=", "limit=", "window=", "mi
     zapier_limit_zone z key=a key=;
 --- must_die
 --- error_log
-invalid value "key=" in "zapier_limit_zone": "key=", "limit=", "window=", "mirror=on|off", "cooldown=", "weight=" or "store=local" is needed
+invalid value "key=" in "zapier_limit_zone": "key=", "limit=", "window=", "mirror=on|off", "cooldown=", "weight=", "slack=" or "store=local|redis" is needed
 
 
 
@@ -812,16 +812,16 @@ invalid value "key=" in "zapier_limit_zone": "key=", "limit=", "window=", "mirro
     zapier_limit_zone z key=a rate=1r/s;
 --- must_die
 --- error_log
-invalid value "rate=1r/s" in "zapier_limit_zone": "key=", "limit=", "window=", "mirror=on|off", "cooldown=", "weight=" or "store=local" is needed
+invalid value "rate=1r/s" in "zapier_limit_zone": "key=", "limit=", "window=", "mirror=on|off", "cooldown=", "weight=", "slack=" or "store=local|redis" is needed
 
 
 
-=== TEST 83: zapier_limit_zone store=redis
+=== TEST 83: zapier_limit_zone store=disk
 --- http_config
-    zapier_limit_zone z key=a store=redis;
+    zapier_limit_zone z key=a store=disk;
 --- must_die
 --- error_log
-invalid value "store=redis" in "zapier_limit_zone": this version counts per node, only "store=local" is known
+invalid value "store=disk" in "zapier_limit_zone": "key=", "limit=", "window=", "mirror=on|off", "cooldown=", "weight=", "slack=" or "store=local|redis" is needed
 
 
 

@@ -193,6 +193,27 @@ ngx_zapier_window_return(ngx_zapier_window_t *w, uint64_t at,
 }
 
 
+uint32_t
+ngx_zapier_window_recent(ngx_zapier_window_t *w, uint64_t now, uint32_t age)
+{
+    uint32_t    units;
+    ngx_uint_t  n;
+
+    units = 0;
+
+    for (n = w->nslots; n-- > 0; /* void */) {
+
+        if (ngx_zapier_window_since(now, w->slots[n].first) >= (int32_t) age) {
+            break;
+        }
+
+        units += w->slots[n].count;
+    }
+
+    return units;
+}
+
+
 ngx_uint_t
 ngx_zapier_window_grow(ngx_zapier_window_t *w, uint64_t now,
     uint32_t window)

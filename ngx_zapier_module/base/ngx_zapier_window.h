@@ -68,6 +68,10 @@ void ngx_zapier_window_charge(ngx_zapier_window_t *w, uint64_t now,
 void ngx_zapier_window_return(ngx_zapier_window_t *w, uint64_t at,
     uint32_t units);
 
+/* Units in slots that began less than age ms ago. */
+uint32_t ngx_zapier_window_recent(ngx_zapier_window_t *w, uint64_t now,
+    uint32_t age);
+
 /* Would ngx_zapier_window_charge() like more memory?  The new size or 0. */
 ngx_uint_t ngx_zapier_window_grow(ngx_zapier_window_t *w, uint64_t now,
     uint32_t window);

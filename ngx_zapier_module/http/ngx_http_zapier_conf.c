@@ -113,6 +113,7 @@ ngx_http_zapier_create_loc_conf(ngx_conf_t *cf)
     zlcf->body_max = NGX_CONF_UNSET_SIZE;
     zlcf->auth = NGX_CONF_UNSET_UINT;
     zlcf->limits = NGX_CONF_UNSET_PTR;
+    zlcf->fallback = NGX_CONF_UNSET_UINT;
     zlcf->retry = NGX_CONF_UNSET_UINT;
     zlcf->action = NGX_CONF_UNSET_PTR;
     zlcf->authentication = NGX_CONF_UNSET_PTR;
@@ -146,6 +147,18 @@ ngx_http_zapier_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                              NULL);
     ngx_conf_merge_str_value(conf->scope, prev->scope, "");
     ngx_conf_merge_ptr_value(conf->limits, prev->limits, zmcf->tenant_zone);
+
+    if (conf->limit_tag == NULL) {
+        conf->limit_tag = prev->limit_tag;
+    }
+
+    if (conf->fallback == NGX_CONF_UNSET_UINT) {
+        conf->open_calls = prev->open_calls;
+        conf->open_time = prev->open_time;
+    }
+
+    ngx_conf_merge_uint_value(conf->fallback, prev->fallback,
+                              NGX_ZAPIER_LIMIT_FALL_LOCAL);
     ngx_conf_merge_uint_value(conf->retry, prev->retry, 0);
 
     if (ngx_http_zapier_auth_merge(cf, prev, conf) != NGX_CONF_OK) {
@@ -331,6 +344,8 @@ ngx_http_zapier_conf_finish(ngx_conf_t *cf)
     }
 
     zmcf->limits.shm = shm;
+    zmcf->limits.redis = zmcf->tokens->redis;
+    zmcf->limits.prefix = zmcf->prefix;
 
     return ngx_zapier_limits_init(cf, &zmcf->limits);
 }

@@ -12,6 +12,8 @@
 #include <ngx_http_zapier_module.h>
 
 
+static ngx_int_t ngx_http_zapier_limit_tag_value(ngx_http_request_t *r,
+    ngx_http_zapier_loc_conf_t *zlcf, ngx_str_t *tag);
 static ngx_int_t ngx_http_zapier_limit_digest(ngx_http_request_t *r,
     ngx_str_t *key);
 static ngx_int_t ngx_http_zapier_limit_units(ngx_http_request_t *r,
@@ -38,6 +40,14 @@ ngx_http_zapier_limit_chain(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     claim = &ctx->claim;
     claim->nscopes = 0;
     ngx_memzero(&claim->view, sizeof(ngx_zapier_limit_view_t));
+
+    claim->fallback = zlcf->fallback;
+    claim->open_calls = zlcf->open_calls;
+    claim->open_time = zlcf->open_time;
+
+    if (ngx_http_zapier_limit_tag_value(r, zlcf, &claim->tag) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     zones = zlcf->limits->elts;
 
@@ -71,12 +81,50 @@ ngx_http_zapier_limit_chain(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
         scope->key = key;
         scope->hash = hash;
         scope->charged = 0;
+        scope->held = 0;
+        scope->stamp = 0;
 
         if (ngx_http_zapier_limit_units(r, zones[i], &scope->units)
             != NGX_OK)
         {
             return NGX_ERROR;
         }
+    }
+
+    return NGX_OK;
+}
+
+
+/* "{" and "}" would move the keys of one chain to several slots. */
+
+static ngx_int_t
+ngx_http_zapier_limit_tag_value(ngx_http_request_t *r,
+    ngx_http_zapier_loc_conf_t *zlcf, ngx_str_t *tag)
+{
+    size_t  i;
+
+    if (zlcf->limit_tag == NULL) {
+        ngx_str_set(tag, "all");
+        return NGX_OK;
+    }
+
+    if (ngx_http_complex_value(r, zlcf->limit_tag, tag) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < tag->len; i++) {
+        if (tag->data[i] == '{' || tag->data[i] == '}') {
+            break;
+        }
+    }
+
+    if (i < tag->len || tag->len == 0 || tag->len > 128) {
+
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "invalid zapier_limit_tag \"%V\", \"all\" is taken",
+                      tag);
+
+        ngx_str_set(tag, "all");
     }
 
     return NGX_OK;

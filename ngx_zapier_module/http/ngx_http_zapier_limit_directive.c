@@ -13,6 +13,12 @@
 
 #define NGX_HTTP_ZAPIER_LIMIT_MAX   1000000000
 #define NGX_HTTP_ZAPIER_WINDOW_MAX  86400000
+#define NGX_HTTP_ZAPIER_SLACK_MAX   60000
+#define NGX_HTTP_ZAPIER_SLACK_UNSET ((uint32_t) -1)
+
+/* of zapier_limit_fallback open */
+#define NGX_HTTP_ZAPIER_OPEN_CALLS  1000
+#define NGX_HTTP_ZAPIER_OPEN_TIME   10000
 
 
 static char *ngx_http_zapier_limit_option(ngx_conf_t *cf,
@@ -53,6 +59,7 @@ ngx_http_zapier_limit_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     zone->zone.mirror = NGX_CONF_UNSET;
+    zone->zone.slack = NGX_HTTP_ZAPIER_SLACK_UNSET;
 
     for (i = 2; i < cf->args->nelts; i++) {
         rv = ngx_http_zapier_limit_option(cf, zone, &value[i]);
@@ -90,6 +97,22 @@ ngx_http_zapier_limit_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return ngx_http_zapier_invalid(cf, &value[1],
                                        "\"cooldown=\" has no effect with "
                                        "\"mirror=off\"");
+    }
+
+    if (zone->zone.limit == 0
+        && (zone->zone.slack != NGX_HTTP_ZAPIER_SLACK_UNSET
+            || zone->zone.store == NGX_ZAPIER_LIMIT_REDIS))
+    {
+        return ngx_http_zapier_invalid(cf, &value[1],
+                                       "\"slack=\" and \"store=redis\" have "
+                                       "no effect without \"limit=\"");
+    }
+
+    /* one part of 200 costs little and is more than calls differ by */
+
+    if (zone->zone.slack == NGX_HTTP_ZAPIER_SLACK_UNSET) {
+        zone->zone.slack = (zone->zone.store == NGX_ZAPIER_LIMIT_REDIS)
+                           ? ngx_min(zone->zone.window / 200, 1000) : 0;
     }
 
     if (zone->zone.cooldown == 0) {
@@ -168,16 +191,33 @@ ngx_http_zapier_limit_option(ngx_conf_t *cf, ngx_http_zapier_zone_t *zone,
     }
 
     if (ngx_strcmp(value->data, "store=redis") == 0) {
-        return ngx_http_zapier_invalid(cf, value,
-                                       "this version counts per node, only "
-                                       "\"store=local\" is known");
+        zone->zone.store = NGX_ZAPIER_LIMIT_REDIS;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_http_zapier_prefix(value, "slack=", &rest)) {
+
+        if (ngx_strcmp(rest.data, "0") == 0) {
+            zone->zone.slack = 0;
+            return NGX_CONF_OK;
+        }
+
+        if (ngx_http_zapier_time(&rest, NGX_HTTP_ZAPIER_SLACK_MAX,
+                                 &zone->zone.slack)
+            != NGX_OK)
+        {
+            return ngx_http_zapier_invalid(cf, value,
+                               "0 or a time from 1ms to 1m is needed");
+        }
+
+        return NGX_CONF_OK;
     }
 
     return ngx_http_zapier_invalid(cf, value,
                                    "\"key=\", \"limit=\", \"window=\", "
                                    "\"mirror=on|off\", \"cooldown=\", "
-                                   "\"weight=\" or \"store=local\" is "
-                                   "needed");
+                                   "\"weight=\", \"slack=\" or "
+                                   "\"store=local|redis\" is needed");
 }
 
 
@@ -244,6 +284,71 @@ ngx_http_zapier_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         }
 
         *zp = zone;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_zapier_limit_fallback(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf)
+{
+    ngx_http_zapier_loc_conf_t *zlcf = conf;
+
+    ngx_int_t   n;
+    ngx_str_t  *value, rest;
+    ngx_uint_t  i, open;
+
+    if (zlcf->fallback != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+    open = 0;
+
+    if (ngx_strcmp(value[1].data, "local") == 0) {
+        zlcf->fallback = NGX_ZAPIER_LIMIT_FALL_LOCAL;
+
+    } else if (ngx_strcmp(value[1].data, "closed") == 0) {
+        zlcf->fallback = NGX_ZAPIER_LIMIT_FALL_CLOSED;
+
+    } else if (ngx_strcmp(value[1].data, "open") == 0) {
+        zlcf->fallback = NGX_ZAPIER_LIMIT_FALL_OPEN;
+        zlcf->open_calls = NGX_HTTP_ZAPIER_OPEN_CALLS;
+        zlcf->open_time = NGX_HTTP_ZAPIER_OPEN_TIME;
+        open = 1;
+
+    } else {
+        return ngx_http_zapier_invalid(cf, &value[1],
+                                       "\"local\", \"open\" or \"closed\" "
+                                       "is needed");
+    }
+
+    for (i = 2; i < cf->args->nelts; i++) {
+
+        if (open && ngx_http_zapier_prefix(&value[i], "calls=", &rest)) {
+            n = ngx_atoi(rest.data, rest.len);
+
+            if (n >= 1 && n <= NGX_HTTP_ZAPIER_LIMIT_MAX) {
+                zlcf->open_calls = n;
+                continue;
+            }
+        }
+
+        if (open
+            && ngx_http_zapier_prefix(&value[i], "time=", &rest)
+            && ngx_http_zapier_time(&rest, NGX_HTTP_ZAPIER_WINDOW_MAX,
+                                    &zlcf->open_time)
+               == NGX_OK)
+        {
+            continue;
+        }
+
+        return ngx_http_zapier_invalid(cf, &value[i],
+                                       "only \"open\" has parameters: "
+                                       "\"calls=\" from 1 to 1000000000 and "
+                                       "\"time=\" from 1ms to 1d");
     }
 
     return NGX_CONF_OK;

@@ -153,6 +153,20 @@ static ngx_command_t  ngx_http_zapier_commands[] = {
       0,
       NULL },
 
+    { ngx_string("zapier_limit_tag"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_set_complex_value_slot,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      offsetof(ngx_http_zapier_loc_conf_t, limit_tag),
+      NULL },
+
+    { ngx_string("zapier_limit_fallback"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE123,
+      ngx_http_zapier_limit_fallback,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("zapier_limit"),
       NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_http_zapier_limit,
@@ -303,6 +317,8 @@ ngx_http_zapier_exit_process(ngx_cycle_t *cycle)
     zmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_zapier_module);
 
     if (zmcf != NULL && zmcf->tokens != NULL) {
+        ngx_zapier_limits_exit_worker(&zmcf->limits);
+
         ngx_zapier_tokens_exit_worker(zmcf->tokens);
         ngx_zapier_redis_exit_worker(zmcf->tokens->redis);
     }

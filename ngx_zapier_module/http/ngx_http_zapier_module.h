@@ -105,6 +105,10 @@ typedef struct {
     ngx_http_zapier_app_t     *app;        /* of zapier_auth app */
     ngx_array_t               *limits;     /* ngx_http_zapier_zone_t *,
                                               empty: zapier_limit off */
+    ngx_http_complex_value_t  *limit_tag;  /* NULL: "all" */
+    ngx_uint_t                 fallback;   /* ngx_zapier_limit_fall_e */
+    uint32_t                   open_calls;
+    uint32_t                   open_time;  /* ms */
     ngx_uint_t                 retry;      /* mask of what is called again */
 
     ngx_http_zapier_connect_conf_t  *connect;  /* zapier_connect */
@@ -222,6 +226,8 @@ char *ngx_http_zapier_retry(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_zapier_limit_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_zapier_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_zapier_limit_fallback(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 char *ngx_http_zapier_oauth_client(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_zapier_oauth_token(ngx_conf_t *cf, ngx_command_t *cmd,

@@ -13,6 +13,13 @@
 
 static void ngx_zapier_limit_charge_all(ngx_zapier_limit_chain_t *chain,
     ngx_uint_t times);
+static ngx_int_t ngx_zapier_limit_get(ngx_zapier_limit_chain_t *chain,
+    ngx_zapier_limit_claim_t *claim, ngx_zapier_limit_state_t *states);
+static void ngx_zapier_limit_prepare(ngx_zapier_limit_chain_t *chain);
+static void ngx_zapier_limit_tally(ngx_zapier_limit_chain_t *chain,
+    ngx_zapier_limit_counter_e counter);
+static void ngx_zapier_limit_count_all(ngx_zapier_limit_chain_t *chain);
+static void ngx_zapier_limit_commit(ngx_zapier_limit_chain_t *chain);
 static ngx_int_t ngx_zapier_limit_provide_all(
     ngx_zapier_limit_chain_t *chain);
 static void ngx_zapier_limit_unknown(ngx_zapier_limit_claim_t *claim);
@@ -25,6 +32,8 @@ ngx_zapier_limits_init(ngx_conf_t *cf, ngx_zapier_limits_t *limits)
 
     limits->chain = NULL;
     limits->wall_read = 0;
+    limits->asks.next = NULL;
+    limits->crowd = 0;
 
     limits->table.name = "limits";
     limits->table.evict = ngx_zapier_limit_evict;
@@ -88,16 +97,30 @@ ngx_int_t
 ngx_zapier_limit_start(ngx_zapier_limits_t *limits,
     ngx_zapier_limit_claim_t *claim)
 {
-    ngx_uint_t                i, refused, probes;
-    ngx_zapier_limit_chain_t  chain;
-    ngx_zapier_limit_state_t  states[NGX_ZAPIER_LIMIT_CHAIN];
-
-    probes = 0;
+    ngx_uint_t  i;
 
     for (i = 0; i < claim->nscopes && i < NGX_ZAPIER_LIMIT_CHAIN; i++) {
         claim->scopes[i].charged = 0;
         claim->scopes[i].probe = 0;
+        claim->scopes[i].held = 0;
+        claim->scopes[i].stamp = 0;
     }
+
+    claim->ask = NULL;
+    claim->rounds = 0;
+    claim->alone = 0;
+
+    return ngx_zapier_limit_try(limits, claim);
+}
+
+
+ngx_int_t
+ngx_zapier_limit_try(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_claim_t *claim)
+{
+    ngx_uint_t                refused;
+    ngx_zapier_limit_chain_t  chain;
+    ngx_zapier_limit_state_t  states[NGX_ZAPIER_LIMIT_CHAIN];
 
     if (ngx_zapier_limit_chain_open(&chain, limits, claim) != NGX_OK) {
         ngx_zapier_limit_unknown(claim);
@@ -114,36 +137,192 @@ ngx_zapier_limit_start(ngx_zapier_limits_t *limits,
             return NGX_OK;
         }
 
-        ngx_zapier_limit_charge_all(&chain, 1);
+        switch (ngx_zapier_limit_get(&chain, claim, states)) {
 
-        for (i = 0; i < chain.n; i++) {
-            chain.links[i].scope->charged = chain.now;
+        case NGX_AGAIN:
+            ngx_zapier_limit_chain_close(&chain);
+            ngx_zapier_limit_count_all(&chain);
 
-            if (ngx_zapier_limit_gate_probe(&chain.links[i], chain.now)) {
-                probes |= (ngx_uint_t) 1 << i;
+            if (ngx_zapier_limit_ask(&chain, claim) == NGX_AGAIN) {
+                return NGX_AGAIN;
             }
-        }
 
-        (void) ngx_zapier_limit_judge_all(&chain, 1, states);
+            claim->alone = 1;
+
+            return ngx_zapier_limit_try(limits, claim);
+
+        case NGX_DECLINED:
+            refused = 1;
+            break;
+
+        case NGX_ERROR:
+            ngx_zapier_limit_chain_close(&chain);
+            ngx_zapier_limit_count_all(&chain);
+            ngx_zapier_limit_unknown(claim);
+            return NGX_OK;
+
+        default: /* NGX_OK */
+            ngx_zapier_limit_commit(&chain);
+            (void) ngx_zapier_limit_judge_all(&chain, 1, states);
+        }
     }
 
-    ngx_zapier_limit_remember(&chain, states);
+    claim->wait = ngx_zapier_limit_remember(&chain, states);
 
     ngx_zapier_limit_chain_close(&chain);
+    ngx_zapier_limit_count_all(&chain);
 
     claim->verdict = refused ? NGX_ZAPIER_LIMIT_REJECTED
                              : NGX_ZAPIER_LIMIT_PASSED;
 
     ngx_zapier_limit_show(&chain, states, refused, &claim->view);
 
-    for (i = 0; probes >> i; i++) {
-        if ((probes >> i) & 1) {
-            ngx_zapier_limit_count(limits, chain.links[i].scope->zone,
-                                   NGX_ZAPIER_LIMIT_COUNT_PROBES, 1);
+    return NGX_OK;
+}
+
+
+/*
+ * Sees that there are units for the scopes that Redis counts.  NGX_AGAIN:
+ * Redis is to be asked.  NGX_ERROR: the count is not known.
+ */
+
+static ngx_int_t
+ngx_zapier_limit_get(ngx_zapier_limit_chain_t *chain,
+    ngx_zapier_limit_claim_t *claim, ngx_zapier_limit_state_t *states)
+{
+    ngx_uint_t                  i, lacking, open;
+    ngx_zapier_limit_link_t    *link;
+
+    lacking = 0;
+    open = 1;
+
+    for (i = 0; i < chain->n; i++) {
+        link = &chain->links[i];
+
+        if (ngx_zapier_limit_fleet(link)
+            && ngx_zapier_limit_lease_lacks(link, chain->now))
+        {
+            lacking = 1;
+            link->lacks = 1;
+
+            if (claim->alone) {
+                open &= ngx_zapier_limit_lease_open(link, claim, chain->now);
+            }
         }
     }
 
-    return NGX_OK;
+    if (!lacking) {
+        return NGX_OK;
+    }
+
+    if (!claim->alone) {
+        ngx_zapier_limit_tally(chain, NGX_ZAPIER_LIMIT_COUNT_ASKED);
+        ngx_zapier_limit_prepare(chain);
+        return NGX_AGAIN;
+    }
+
+    if (claim->fallback == NGX_ZAPIER_LIMIT_FALL_CLOSED) {
+        ngx_zapier_limit_tally(chain, NGX_ZAPIER_LIMIT_COUNT_FALL_CLOSED);
+        return NGX_ERROR;
+    }
+
+    if (open) {
+        ngx_zapier_limit_tally(chain, NGX_ZAPIER_LIMIT_COUNT_FALL_OPEN);
+        return NGX_OK;
+    }
+
+    ngx_zapier_limit_tally(chain, NGX_ZAPIER_LIMIT_COUNT_FALL_LOCAL);
+
+    for (i = 0; i < chain->n; i++) {
+        chain->links[i].alone = 1;
+    }
+
+    return ngx_zapier_limit_judge_all(chain, 0, states) ? NGX_DECLINED
+                                                         : NGX_OK;
+}
+
+
+/*
+ * What Redis does not know of, it shall count.  The oldest calls are left
+ * out, for they may have left the window there already.
+ */
+
+static void
+ngx_zapier_limit_prepare(ngx_zapier_limit_chain_t *chain)
+{
+    ngx_uint_t                i;
+    ngx_zapier_limit_link_t  *link;
+
+    for (i = 0; i < chain->n; i++) {
+        link = &chain->links[i];
+
+        if (link->lacks) {
+            link->want = ngx_zapier_limit_lease_want(link, chain->now);
+            link->own = ngx_zapier_window_recent(&link->entry->window,
+                                                 chain->now,
+                                link->scope->zone->window
+                                - link->scope->zone->window / 32);
+        }
+    }
+}
+
+
+static void
+ngx_zapier_limit_commit(ngx_zapier_limit_chain_t *chain)
+{
+    ngx_uint_t                i;
+    ngx_zapier_limit_link_t  *link;
+
+    ngx_zapier_limit_charge_all(chain, 1);
+
+    for (i = 0; i < chain->n; i++) {
+        link = &chain->links[i];
+
+        link->scope->charged = chain->now;
+
+        if (ngx_zapier_limit_fleet(link)
+            && !ngx_zapier_limit_lease_lacks(link, chain->now))
+        {
+            ngx_zapier_limit_lease_take(link);
+        }
+
+        if (ngx_zapier_limit_gate_probe(link, chain->now)) {
+            link->tally = 1 + NGX_ZAPIER_LIMIT_COUNT_PROBES;
+        }
+    }
+}
+
+
+/* Counted when the mutex is released; a probe outdoes the rest. */
+
+static void
+ngx_zapier_limit_tally(ngx_zapier_limit_chain_t *chain,
+    ngx_zapier_limit_counter_e counter)
+{
+    ngx_uint_t  i;
+
+    for (i = 0; i < chain->n; i++) {
+        if (chain->links[i].lacks) {
+            chain->links[i].tally = 1 + counter;
+        }
+    }
+}
+
+
+static void
+ngx_zapier_limit_count_all(ngx_zapier_limit_chain_t *chain)
+{
+    ngx_uint_t                i;
+    ngx_zapier_limit_link_t  *link;
+
+    for (i = 0; i < chain->n; i++) {
+        link = &chain->links[i];
+
+        if (link->tally) {
+            ngx_zapier_limit_count(chain->limits, link->scope->zone,
+                                   link->tally - 1, 1);
+        }
+    }
 }
 
 
@@ -151,6 +330,7 @@ void
 ngx_zapier_limit_cancel(ngx_zapier_limits_t *limits,
     ngx_zapier_limit_claim_t *claim)
 {
+    ngx_zapier_limit_ask_cancel(claim);
     ngx_zapier_limit_return(limits, claim);
 }
 
@@ -159,7 +339,7 @@ void
 ngx_zapier_limit_return(ngx_zapier_limits_t *limits,
     ngx_zapier_limit_claim_t *claim)
 {
-    ngx_uint_t                 i;
+    ngx_uint_t                 i, mask;
     ngx_zapier_limit_link_t   *link;
     ngx_zapier_limit_scope_t  *scope;
     ngx_zapier_limit_chain_t   chain;
@@ -171,9 +351,17 @@ ngx_zapier_limit_return(ngx_zapier_limits_t *limits,
         return;
     }
 
+    mask = 0;
+
     for (i = 0; i < chain.n; i++) {
         link = &chain.links[i];
         scope = link->scope;
+
+        if (scope->stamp != 0
+            && !ngx_zapier_limit_lease_again(link, chain.now))
+        {
+            mask |= (ngx_uint_t) 1 << (scope - claim->scopes);
+        }
 
         if (link->entry != NULL && scope->charged != 0) {
 
@@ -194,6 +382,10 @@ ngx_zapier_limit_return(ngx_zapier_limits_t *limits,
     }
 
     ngx_zapier_limit_chain_close(&chain);
+
+    if (mask) {
+        ngx_zapier_limit_give_back(limits, claim, mask);
+    }
 }
 
 
@@ -327,22 +519,32 @@ ngx_zapier_limit_charge_all(ngx_zapier_limit_chain_t *chain,
 }
 
 
-void
+/*
+ * Notes who will be refused the next time; returns the longest wait.  To look twice at the limits of
+ * everybody, before the body and to charge them, would be felt.
+ */
+
+uint64_t
 ngx_zapier_limit_remember(ngx_zapier_limit_chain_t *chain,
     ngx_zapier_limit_state_t *states)
 {
     uint32_t                      until;
+    uint64_t                      wait;
     ngx_uint_t                    i;
     volatile uint32_t            *place;
     ngx_zapier_limit_link_t      *link;
     ngx_zapier_limit_state_t     *state;
-    ngx_zapier_limit_shared_t  *shared;
+    ngx_zapier_limit_shared_t    *shared;
 
     shared = ngx_zapier_shm_data(&chain->limits->table);
+
+    wait = 0;
 
     for (i = 0; i < chain->n; i++) {
         link = &chain->links[i];
         state = &states[i];
+
+        wait = ngx_max(wait, state->wait);
 
         if (state->wait == 0 && state->remaining >= link->scope->units) {
             continue;
@@ -353,6 +555,8 @@ ngx_zapier_limit_remember(ngx_zapier_limit_chain_t *chain,
 
         *place = ngx_max(*place, until);
     }
+
+    return wait;
 }
 
 

@@ -17,6 +17,7 @@
 #include <ngx_core.h>
 #include <ngx_zapier_shm.h>
 #include <ngx_zapier_ratelimit.h>
+#include <ngx_zapier_redis.h>
 
 
 #define NGX_ZAPIER_LIMIT_CHAIN    8
@@ -26,6 +27,19 @@
 typedef struct ngx_zapier_limit_counts_s  ngx_zapier_limit_counts_t;
 
 
+/* where a zone's units are counted */
+#define NGX_ZAPIER_LIMIT_LOCAL    0
+#define NGX_ZAPIER_LIMIT_REDIS    1
+
+
+/* what to go by when the count in Redis cannot be reached */
+typedef enum {
+    NGX_ZAPIER_LIMIT_FALL_LOCAL = 0,   /* this node's share of the limit */
+    NGX_ZAPIER_LIMIT_FALL_OPEN,        /* nothing, a while, then local */
+    NGX_ZAPIER_LIMIT_FALL_CLOSED
+} ngx_zapier_limit_fall_e;
+
+
 /* a zone's configuration, read only after start but for counts */
 typedef struct {
     ngx_str_t                  name;
@@ -33,6 +47,9 @@ typedef struct {
     uint32_t                   window;     /* ms */
     uint32_t                   cooldown;   /* ms, after a 429 that does not
                                               say how long */
+    uint32_t                   slack;      /* ms that a unit counts longer:
+                                              calls travel */
+    ngx_uint_t                 store;
     ngx_flag_t                 mirror;
     uint32_t                   seed;       /* of the name, so that scopes of
                                               one key do not share a bucket */
@@ -54,6 +71,10 @@ typedef struct {
     uint32_t                   hash;       /* ngx_zapier_shm_hash() of the
                                               key, 0: not known yet */
     uint64_t                   charged;    /* private: when, 0: not */
+    uint32_t                   held;       /* private: granted just now */
+    uint64_t                   stamp;      /* private: of the units, 0: not
+                                              of Redis */
+    void                      *link;       /* private: while asking */
     uint64_t                   probe;      /* private: may be so until
                                               then, 0: it is none */
 } ngx_zapier_limit_scope_t;
@@ -76,20 +97,37 @@ typedef struct ngx_zapier_limit_claim_s  ngx_zapier_limit_claim_t;
 struct ngx_zapier_limit_claim_s {
     ngx_uint_t                 nscopes;    /* broad to narrow */
     ngx_zapier_limit_scope_t   scopes[NGX_ZAPIER_LIMIT_CHAIN];
+    ngx_str_t                  tag;        /* of the keys in Redis */
+    ngx_uint_t                 fallback;
+    uint32_t                   open_calls; /* with FALL_OPEN: at most so many */
+    uint32_t                   open_time;  /* ... and so long, ms */
     ngx_log_t                 *log;
     void                     (*handler)(ngx_zapier_limit_claim_t *claim);
     void                      *data;
 
     ngx_zapier_limit_verdict_e verdict;
+    uint64_t                   wait;       /* ms until it would fit, as far
+                                              as is known, if REJECTED */
     ngx_zapier_limit_view_t    view;
+
+    /* private */
+    void                      *ask;        /* that it waits for */
+    ngx_queue_t                queue;
+    ngx_uint_t                 rounds;
+    ngx_uint_t                 alone;      /* Redis cannot be asked */
 };
 
 
 /* one per http block */
 typedef struct {
     ngx_zapier_shm_t          *shm;
+    ngx_zapier_redis_t        *redis;      /* for zones that are counted
+                                              there */
+    ngx_str_t                  prefix;     /* of its keys */
 
     /* private */
+    ngx_queue_t                asks;       /* under way in this worker */
+    ngx_uint_t                 crowd;      /* others who try again now */
     ngx_zapier_shm_table_t     table;
     void                      *chain;      /* what must not be evicted now */
     uint64_t                   wall_read;  /* clock ms */
@@ -121,11 +159,14 @@ ngx_int_t ngx_zapier_limit_peek(ngx_zapier_limits_t *limits,
  * Charges every scope of the chain or none.
  *
  * NGX_OK     done, claim->verdict and claim->view tell
- * NGX_AGAIN  the handler will be called, never from here (not with counts
- *            in shared memory)
+ * NGX_AGAIN  the handler will be called, never from here: a zone counts in
+ *            Redis, and this node has no units of it on lease
  */
 ngx_int_t ngx_zapier_limit_start(ngx_zapier_limits_t *limits,
     ngx_zapier_limit_claim_t *claim);
+
+/* Calls under way in this worker are given up when it exits. */
+void ngx_zapier_limits_exit_worker(ngx_zapier_limits_t *limits);
 
 /* The handler will not be called; what was charged is returned. */
 void ngx_zapier_limit_cancel(ngx_zapier_limits_t *limits,

@@ -23,7 +23,11 @@ const char  *ngx_zapier_limit_counters[] = {
     "probes",
     "reopened",
     "drift_refused",
-    "drift_limit"
+    "drift_limit",
+    "asked",
+    "fallback_local",
+    "fallback_open",
+    "fallback_closed"
 };
 
 

@@ -21,6 +21,10 @@ typedef enum {
     NGX_ZAPIER_LIMIT_COUNT_REOPENED,       /* by the answer to a probe */
     NGX_ZAPIER_LIMIT_COUNT_DRIFT_REFUSED,
     NGX_ZAPIER_LIMIT_COUNT_DRIFT_LIMIT,
+    NGX_ZAPIER_LIMIT_COUNT_ASKED,          /* Redis, for units */
+    NGX_ZAPIER_LIMIT_COUNT_FALL_LOCAL,     /* calls without its count */
+    NGX_ZAPIER_LIMIT_COUNT_FALL_OPEN,
+    NGX_ZAPIER_LIMIT_COUNT_FALL_CLOSED,
     NGX_ZAPIER_LIMIT_COUNTERS
 } ngx_zapier_limit_counter_e;
 

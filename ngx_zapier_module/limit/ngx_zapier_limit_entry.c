@@ -19,6 +19,7 @@ static ngx_int_t ngx_zapier_limit_link(ngx_zapier_limits_t *limits,
 static ngx_uint_t ngx_zapier_limit_repeated(ngx_zapier_limit_claim_t *claim,
     ngx_uint_t i);
 static void ngx_zapier_limit_clocks(ngx_zapier_limit_chain_t *chain);
+static void ngx_zapier_limit_name(ngx_zapier_limits_t *limits);
 static ngx_int_t ngx_zapier_limit_grow(ngx_zapier_limit_chain_t *chain,
     ngx_zapier_limit_link_t *link);
 
@@ -57,6 +58,8 @@ ngx_zapier_limit_chain_open(ngx_zapier_limit_chain_t *chain,
 
     limits->chain = chain;
 
+    ngx_zapier_limit_name(limits);
+
     ngx_zapier_limit_clocks(chain);
 
     for (i = 0; i < chain->n; i++) {
@@ -82,6 +85,28 @@ ngx_zapier_limit_chain_close(ngx_zapier_limit_chain_t *chain)
     chain->limits->chain = NULL;
 
     ngx_zapier_shm_unlock(chain->limits->shm);
+}
+
+
+/* A node's name is as old as its zone: it outlives reloads and workers. */
+
+static void
+ngx_zapier_limit_name(ngx_zapier_limits_t *limits)
+{
+    ngx_uint_t                  i;
+    ngx_zapier_limit_shared_t  *shared;
+
+    shared = ngx_zapier_shm_data(&limits->table);
+
+    if (shared->node[0] != 0) {
+        return;
+    }
+
+    for (i = 0; i < sizeof(shared->node); i++) {
+        shared->node[i] = (u_char) (ngx_random() >> 8);
+    }
+
+    shared->node[0] |= 1;
 }
 
 
@@ -148,6 +173,7 @@ ngx_zapier_limit_evict(ngx_zapier_shm_table_t *table,
     now = ngx_zapier_clock();
 
     if (entry->closed > now
+        || (entry->lease_units != 0 && entry->lease_end > now)
         || entry->probe > now
         || entry->mirror.reset > now
         || entry->next.reset > now
@@ -198,6 +224,9 @@ ngx_zapier_limit_link(ngx_zapier_limits_t *limits,
 
     link->scope = scope;
     link->entry = NULL;
+    link->alone = 0;
+    link->lacks = 0;
+    link->tally = 0;
     link->key_len = p - link->key;
 
     link->hash = ngx_zapier_limit_hash(limits, scope);

@@ -26,7 +26,10 @@
  * The clock is cut to milliseconds, so that a difference may be short of
  * one.  A unit is given back when a window has passed in any case.
  */
-#define ngx_zapier_limit_window(zone)  ((zone)->window + 1)
+#define ngx_zapier_limit_window(zone)  ((zone)->window + (zone)->slack + 1)
+
+/* times that a claim asks Redis, against others who take what it got */
+#define NGX_ZAPIER_LIMIT_ROUNDS       8
 
 
 #define NGX_ZAPIER_LIMIT_PLACES  512
@@ -42,6 +45,7 @@ typedef struct {
     volatile uint32_t          until[NGX_ZAPIER_LIMIT_PLACES];
 
     ngx_zapier_limit_counts_t *counts;
+    u_char                     node[16];   /* this node's name in Redis */
 } ngx_zapier_limit_shared_t;
 
 
@@ -72,6 +76,21 @@ typedef struct {
     uint32_t                   late;       /* ms that it opens later */
 
     uint32_t                   length;     /* of the window, for evict() */
+
+    /* of zones that are counted in Redis */
+
+    uint64_t                   lease_end;  /* what is left then is returned */
+    uint64_t                   lease_stamp; /* its name in Redis */
+    uint32_t                   lease_units;
+    uint32_t                   want;       /* to ask for the next time */
+    uint64_t                   asked;      /* when that was last */
+    uint64_t                   full_until; /* full_units do not fit */
+    uint32_t                   full_units;
+    uint32_t                   left;       /* as Redis told */
+    uint64_t                   left_reset; /* when all will be free */
+    uint32_t                   nodes;
+    uint32_t                   open_calls; /* let through while Redis was */
+    uint64_t                   open_since; /* away; 0: it was there */
 } ngx_zapier_limit_entry_t;
 
 
@@ -79,6 +98,11 @@ typedef struct {
     ngx_zapier_limit_scope_t  *scope;
     ngx_zapier_limit_entry_t  *entry;      /* NULL: there is none */
     uint32_t                   hash;
+    ngx_uint_t                 alone;      /* judged without Redis */
+    ngx_uint_t                 lacks;      /* units that Redis has */
+    ngx_uint_t                 tally;      /* 1 + what is to be counted */
+    uint32_t                   want;       /* of them */
+    uint32_t                   own;        /* spent by this node */
     size_t                     key_len;
     u_char                     key[NGX_ZAPIER_LIMIT_ENTRY_KEY];
 } ngx_zapier_limit_link_t;
@@ -145,11 +169,70 @@ ngx_uint_t ngx_zapier_limit_judge_all(ngx_zapier_limit_chain_t *chain,
     ngx_flag_t charged, ngx_zapier_limit_state_t *states);
 
 /*
- * Notes who will be refused the next time.  To look twice at the limits of
+ * Notes who will be refused the next time, and returns the longest wait
+ * (ms).  To look twice at the limits of
  * everybody, before the body and to charge them, would be felt.
  */
-void ngx_zapier_limit_remember(ngx_zapier_limit_chain_t *chain,
+uint64_t ngx_zapier_limit_remember(ngx_zapier_limit_chain_t *chain,
     ngx_zapier_limit_state_t *states);
+/* Tries a claim that ngx_zapier_limit_start() has begun; returns as that. */
+ngx_int_t ngx_zapier_limit_try(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_claim_t *claim);
+
+
+/* ngx_zapier_limit_lease.c: units of Redis in shared memory, no I/O */
+
+#define ngx_zapier_limit_fleet(link)                                         \
+    ((link)->scope->zone->store == NGX_ZAPIER_LIMIT_REDIS                    \
+     && (link)->scope->zone->limit != 0)
+
+/* Has the node no units for it? */
+ngx_uint_t ngx_zapier_limit_lease_lacks(ngx_zapier_limit_link_t *link,
+    uint64_t now);
+
+/* Takes what the scope needs; it is there. */
+void ngx_zapier_limit_lease_take(ngx_zapier_limit_link_t *link);
+
+/* Puts a call's unused units back in store, if their lease still lasts. */
+ngx_uint_t ngx_zapier_limit_lease_again(ngx_zapier_limit_link_t *link,
+    uint64_t now);
+
+/* Puts units in store until end. */
+void ngx_zapier_limit_lease_put(ngx_zapier_limit_entry_t *entry,
+    uint64_t now, uint32_t units, uint64_t stamp, uint64_t end);
+
+/* ms that a zone's lease lasts */
+uint32_t ngx_zapier_limit_lease_time(ngx_zapier_limit_zone_t *zone);
+
+/* How many units to ask for. */
+uint32_t ngx_zapier_limit_lease_want(ngx_zapier_limit_link_t *link,
+    uint64_t now);
+
+/* How the scope stands by what Redis told, or without it. */
+void ngx_zapier_limit_judge_fleet(ngx_zapier_limit_link_t *link,
+    uint64_t now, uint32_t units, ngx_zapier_limit_state_t *state);
+
+/* Is the claim to pass without any count? */
+ngx_uint_t ngx_zapier_limit_lease_open(ngx_zapier_limit_link_t *link,
+    ngx_zapier_limit_claim_t *claim, uint64_t now);
+
+
+/* ngx_zapier_limit_fleet.c: units of Redis are asked for and given back */
+
+/*
+ * Asks for what the chain lacks, or waits for who asks already.
+ * NGX_AGAIN: the claim is tried again and its handler called.
+ * NGX_ERROR: Redis cannot be asked.
+ */
+ngx_int_t ngx_zapier_limit_ask(ngx_zapier_limit_chain_t *chain,
+    ngx_zapier_limit_claim_t *claim);
+
+/* The claim is not tried any more. */
+void ngx_zapier_limit_ask_cancel(ngx_zapier_limit_claim_t *claim);
+
+/* Tells Redis that the marked scopes' units were not used. */
+void ngx_zapier_limit_give_back(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_claim_t *claim, ngx_uint_t mask);
 
 
 /* ngx_zapier_limit_mirror.c */

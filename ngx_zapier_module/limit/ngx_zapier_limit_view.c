@@ -36,7 +36,10 @@ ngx_zapier_limit_judge(ngx_zapier_limit_link_t *link, uint64_t now,
     state->wait = 0;
     state->reset = 0;
 
-    if (zone->limit != 0) {
+    if (ngx_zapier_limit_fleet(link)) {
+        ngx_zapier_limit_judge_fleet(link, now, units, state);
+
+    } else if (zone->limit != 0) {
         ngx_zapier_limit_judge_window(link, now, units, state);
     }
 

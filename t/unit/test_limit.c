@@ -14,6 +14,7 @@
 #include <ngx_zapier_limit_observe.c>
 #include <ngx_zapier_limit_mirror.c>
 #include <ngx_zapier_limit_view.c>
+#include <ngx_zapier_limit_lease.c>
 
 
 #define UNSET  NGX_ZAPIER_RATELIMIT_UNSET
@@ -41,6 +42,34 @@ static ngx_zapier_limit_shared_t  shared;
 
 
 /* what the layers below would be */
+
+ngx_int_t
+ngx_zapier_limit_ask(ngx_zapier_limit_chain_t *chain,
+    ngx_zapier_limit_claim_t *c)
+{
+    (void) chain;
+    (void) c;
+
+    return NGX_ERROR;
+}
+
+
+void
+ngx_zapier_limit_ask_cancel(ngx_zapier_limit_claim_t *c)
+{
+    (void) c;
+}
+
+
+void
+ngx_zapier_limit_give_back(ngx_zapier_limits_t *l,
+    ngx_zapier_limit_claim_t *c, ngx_uint_t mask)
+{
+    (void) l;
+    (void) c;
+    (void) mask;
+}
+
 
 int
 clock_gettime(clockid_t id, struct timespec *ts)

@@ -1,0 +1,167 @@
+-- Claims units of a chain of scopes, of all or of none.  Redis' clock
+-- decides for the whole fleet.
+--
+-- KEYS  the scopes
+-- ARGV  node, then for each scope a line of numbers: limit, window in ms,
+--       units needed, units wanted, ms that a lease lasts, ms of slack,
+--       units that the node itself knows to have spent in the window,
+--       units that all who wait there need
+--
+-- A scope is a list of stamp, units, node, ...: the units count until the
+-- stamp is a window old.  Units that are used at once have now as their
+-- stamp, those of a lease its end, so that none is counted too early; the
+-- slack is for the time that calls travel.
+--
+-- A server that has lost what was claimed, or was away, is told what the
+-- node has spent, and counts that again.
+--
+-- Returns { 1 or 0: refused, then for each scope: units granted, units left,
+-- ms until all is free, ms until what was needed is free, nodes, stamp,
+-- ms of the lease (0: to be used at once) }
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local node = ARGV[1]
+local answer = { 1 }
+local scopes = {}
+
+local function add(scope, stamp, units)
+    local list, bucket = scope.list, math.floor(stamp / scope.step)
+
+    scope.used = scope.used + units
+    scope.last = math.max(scope.last, stamp)
+
+    for i = #list - 2, 1, -3 do
+        if list[i + 2] == node and math.floor(list[i] / scope.step) == bucket
+        then
+            list[i] = math.max(list[i], stamp)
+            list[i + 1] = list[i + 1] + units
+            return list[i]
+        end
+    end
+
+    list[#list + 1] = stamp
+    list[#list + 1] = units
+    list[#list + 1] = node
+
+    return stamp
+end
+
+local function read(key, numbers)
+    local scope = { list = {}, used = 0, nodes = 1, last = now }
+    local names = { [node] = true }
+    local seen, text = 0, redis.call('GET', key)
+    local old = text and cmsgpack.unpack(text) or {}
+    local list = scope.list
+
+    scope.limit, scope.window, scope.need, scope.want, scope.lease,
+        scope.slack, scope.own, scope.crowd = string.match(numbers,
+                  '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
+
+    for name, value in pairs(scope) do
+        if type(value) == 'string' then
+            scope[name] = tonumber(value)
+        end
+    end
+
+    scope.step = scope.limit > 128 and math.ceil(scope.window / 128) or 1
+
+    for i = 1, #old, 3 do
+        if old[i] + scope.window > now and old[i + 1] > 0 then
+            list[#list + 1] = old[i]
+            list[#list + 1] = old[i + 1]
+            list[#list + 1] = old[i + 2]
+
+            scope.used = scope.used + old[i + 1]
+            scope.last = math.max(scope.last, old[i])
+
+            if old[i + 2] == node then
+                seen = seen + old[i + 1]
+
+            elseif not names[old[i + 2]] then
+                names[old[i + 2]] = true
+                scope.nodes = scope.nodes + 1
+            end
+        end
+    end
+
+    if scope.own > seen then
+        add(scope, now + scope.slack, scope.own - seen)
+    end
+
+    return scope
+end
+
+local function wait(scope)
+    local list, ends = scope.list, {}
+    local lacking = scope.used + scope.need - scope.limit
+
+    if lacking <= 0 then
+        return 0
+    end
+
+    for i = 1, #list, 3 do
+        ends[#ends + 1] = { list[i], list[i + 1] }
+    end
+
+    table.sort(ends, function (a, b) return a[1] < b[1] end)
+
+    for _, e in ipairs(ends) do
+        lacking = lacking - e[2]
+
+        if lacking <= 0 then
+            return math.max(e[1] + scope.window - now, 1)
+        end
+    end
+
+    return scope.window
+end
+
+for i, key in ipairs(KEYS) do
+    scopes[i] = read(key, ARGV[i + 1])
+    scopes[i].wait = wait(scopes[i])
+
+    if scopes[i].wait > 0 then
+        answer[1] = 0
+    end
+end
+
+for i, key in ipairs(KEYS) do
+    local scope = scopes[i]
+    local free = scope.limit - scope.used
+    local grant, stamp, lease = 0, 0, 0
+
+    if answer[1] == 1 then
+        grant, stamp = scope.need, now + scope.slack
+
+        -- with little left every unit goes to who uses it at once
+
+        if free * 10 > scope.limit then
+            grant = math.max(grant, math.min(scope.want,
+                                    math.floor(free / (4 * scope.nodes))))
+        end
+
+        if grant > scope.need then
+            lease = scope.lease
+            stamp = stamp + lease
+
+        else
+            grant = math.max(grant, math.min(scope.crowd, free))
+        end
+
+        stamp = add(scope, stamp, grant)
+    end
+
+    if #scope.list > 0 then
+        redis.call('SET', key, cmsgpack.pack(scope.list), 'PX',
+                   scope.last - now + scope.window + 1000)
+    end
+
+    for _, number in ipairs({ grant, math.max(scope.limit - scope.used, 0),
+                              scope.last - now + scope.window, scope.wait,
+                              scope.nodes, stamp, lease }) do
+        answer[#answer + 1] = number
+    end
+end
+
+return answer

@@ -1,0 +1,204 @@
+# Zones that count in Redis: one quota for all nodes.
+
+use strict;
+use warnings;
+
+use lib 't/lib';
+use Test::More;
+use Time::HiRes qw(sleep time);
+use ZapierNode;
+
+my $redis   = redis();
+my $sandbox = sandbox();
+my $dead    = free_port();
+
+my %conf = (
+    redis => $redis, sandbox => $sandbox, workers => 2,
+    http => <<'END',
+    zapier_limit_zone  few   key=$arg_k limit=10 window=2s mirror=off
+                             store=redis;
+    zapier_limit_zone  some  key=$arg_k limit=5 window=2s mirror=off
+                             store=redis;
+    zapier_limit_zone  here  key=$arg_h limit=3 window=10s mirror=off;
+    zapier_limit_zone  many  key=$arg_k limit=100000 window=60s mirror=off
+                             store=redis;
+    zapier_limit_zone  heavy key=$arg_k limit=10 window=2s mirror=off
+                             store=redis weight=$arg_w;
+END
+    server => <<"END",
+        zapier_tenant \$http_x_tenant;
+        include       \$params;
+
+        location /few/   { zapier_limit few; proxy_pass http://sandbox/; }
+        location /both/  { zapier_limit few some; proxy_pass http://sandbox/; }
+        location /mixed/ { zapier_limit few here; proxy_pass http://sandbox/; }
+        location /many/  { zapier_limit many; proxy_pass http://sandbox/; }
+        location /heavy/ { zapier_limit heavy; proxy_pass http://sandbox/; }
+        location /tag/   {
+            zapier_limit_tag \$arg_tag;
+            zapier_limit     few;
+            proxy_pass       http://sandbox/;
+        }
+        location /gone/  {
+            zapier_limit few;
+            proxy_pass   http://127.0.0.1:$dead/;
+        }
+END
+);
+
+my @nodes = map { node(%conf) } 1 .. 2;
+my @http  = map { client($_) } @nodes;
+
+token($redis, 'acme');
+
+sub ask {
+    my ($node, $where, $query, $tenant) = @_;
+
+    return $http[$node]->request(GET => "/$where/v2/actions?$query",
+                                 {'X-Tenant' => $tenant // 'acme'});
+}
+
+# Statuses of n requests, in turn to both nodes and all at once.
+
+sub crowd {
+    my ($n, $where, $query) = @_;
+    my %seen;
+    my @clients = map { client($nodes[$_ % 2]) } 1 .. $n;
+
+    $_->send("GET /$where/v2/actions?$query HTTP/1.1\r\nHost: x\r\n"
+             . "X-Tenant: acme\r\n\r\n") for @clients;
+    $seen{$_->read->{status}}++ for @clients;
+
+    return \%seen;
+}
+
+sub calls {
+    my $stats = $redis->cmd(INFO => 'commandstats');
+    my $n = 0;
+
+    $n += $1 while $stats =~ /cmdstat_eval(?:sha)?:calls=(\d+)/g;
+
+    return $n;
+}
+
+ask($_, 'few', 'k=warm') for 0, 1;
+
+# One count
+
+is_deeply crowd(40, 'few', 'k=a'), {200 => 10, 429 => 30},
+    'ten calls pass, wherever they come in';
+
+my $r = ask(0, 'few', 'k=a');
+
+is $r->{status}, 429, 'one node';
+is ask(1, 'few', 'k=a')->{status}, 429, 'and the other refuse';
+like $r->{body}, qr/"code":"rate_limited"/, 'as ever';
+is $r->{headers}{'x-ratelimit-limit'}, 10, 'the limit is told';
+is $r->{headers}{'x-ratelimit-remaining'}, 0, 'nothing is left';
+like $r->{headers}{'retry-after'}, qr/^[123]$/, 'and when to come again';
+
+my $before = calls();
+
+ask($_ % 2, 'few', 'k=a') for 1 .. 40;
+cmp_ok calls() - $before, '<=', 2, 'what is known to be full costs nothing';
+is ask(0, 'few', 'k=b')->{headers}{'x-ratelimit-remaining'}, 9,
+    'other keys are others';
+
+# The window
+
+sleep 2.2;
+is_deeply crowd(40, 'few', 'k=a'), {200 => 10, 429 => 30},
+    'all come back when the window is over';
+
+# All or none
+
+is_deeply crowd(12, 'both', 'k=c'), {200 => 5, 429 => 7},
+    'the narrower scope binds';
+is ask(0, 'both', 'k=c')->{body} =~ /"scope":"(\w+)"/ && $1, 'some',
+    'and is named';
+is_deeply crowd(10, 'few', 'k=c'), {200 => 5, 429 => 5},
+    'what it refused was not charged to the other one';
+
+is_deeply crowd(10, 'mixed', 'k=d&h=d'), {200 => 6, 429 => 4},
+    'a scope that each node counts';
+sleep 0.2;
+is ask(0, 'few', 'k=d')->{headers}{'x-ratelimit-remaining'}, 3,
+    'gives back to Redis what it refuses';
+
+# Weights
+
+is ask(0, 'heavy', 'k=a&w=6')->{status}, 200, 'six of ten units';
+is ask(1, 'heavy', 'k=a&w=6')->{status}, 429, 'six more are too many';
+is ask(1, 'heavy', 'k=a&w=4')->{status}, 200, 'four are not';
+is ask(0, 'heavy', 'k=b&w=11')->{status}, 429, 'eleven never fit';
+
+# Units of calls that were not made
+
+is ask($_ % 2, 'gone', 'k=e')->{status}, 502, 'no upstream' for 1 .. 12;
+sleep 0.2;
+is_deeply crowd(20, 'few', 'k=e'), {200 => 10, 429 => 10},
+    'has cost nothing';
+
+# Tags
+
+is ask(0, 'tag', 'k=t&tag=one')->{headers}{'x-ratelimit-remaining'}, 9,
+    'a tag';
+is ask(1, 'tag', 'k=t&tag=two')->{headers}{'x-ratelimit-remaining'}, 9,
+    'and another count apart';
+is_deeply [sort grep { /\{(one|two)\}/ } $redis->cmd(KEYS => '*')],
+    ['zapier:limit:{one}:few:t', 'zapier:limit:{two}:few:t'],
+    'under names of their own';
+
+# Leases
+
+$before = calls();
+my $passed = 0;
+my $start  = time;
+
+while (time - $start < 3) {
+    my @clients = map { client($nodes[$_ % 2]) } 1 .. 20;
+
+    for (1 .. 25) {
+        $_->send("GET /many/v2/actions?k=m HTTP/1.1\r\nHost: x\r\n"
+                 . "X-Tenant: acme\r\n\r\n") for @clients;
+        $passed += $_->read->{status} == 200 for @clients;
+    }
+}
+
+my $trips = calls() - $before;
+
+note sprintf '%d calls, %d to Redis: %.4f', $passed, $trips, $trips / $passed;
+cmp_ok $trips, '<', $passed / 10, 'many calls, few to Redis';
+
+sleep 1;
+
+$r = ask(0, 'many', 'k=m');
+my $left = $r->{headers}{'x-ratelimit-remaining'};
+cmp_ok $left, '<=', 100000 - $passed, 'no less was counted than has passed';
+cmp_ok $left, '>=', 100000 - 1.05 * $passed - 50, 'and hardly more';
+
+# Redis forgets, the nodes do not
+
+ask($_ % 2, 'few', 'k=f') for 1 .. 8;
+$redis->cmd('FLUSHALL');
+$redis->cmd(SCRIPT => 'FLUSH');
+token($redis, 'acme');
+is_deeply [map { ask($_, 'few', 'k=f')->{status} } 0, 1], [200, 200],
+    'what was lost';
+is_deeply crowd(20, 'few', 'k=f'), {429 => 20}, 'is counted again';
+
+# A worker dies, a node reloads
+
+sleep 2.2;
+ask($_ % 2, 'few', 'k=g') for 1 .. 5;
+kill KILL => $_ for $nodes[0]->workers;
+sleep 0.3;
+$nodes[1]->reload;
+$_ = client($nodes[0]) for $http[0];
+$http[$_] = client($nodes[$_]) for 0, 1;
+is_deeply crowd(20, 'few', 'k=g'), {200 => 5, 429 => 15},
+    'the count goes on';
+
+is $nodes[1]->complaints, 0, 'nothing to complain about';
+
+done_testing();
