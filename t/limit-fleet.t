@@ -146,7 +146,8 @@ is ask(0, 'tag', 'k=t&tag=one')->{headers}{'x-ratelimit-remaining'}, 9,
 is ask(1, 'tag', 'k=t&tag=two')->{headers}{'x-ratelimit-remaining'}, 9,
     'and another count apart';
 is_deeply [sort grep { /\{(one|two)\}/ } $redis->cmd(KEYS => '*')],
-    ['zapier:limit:{one}:few:t', 'zapier:limit:{two}:few:t'],
+    ['zapier:limit:{one}', 'zapier:limit:{one}:few:t',
+     'zapier:limit:{two}', 'zapier:limit:{two}:few:t'],
     'under names of their own';
 
 # Leases

@@ -21,6 +21,10 @@
 #define NGX_HTTP_ZAPIER_OPEN_TIME   10000
 
 
+static char *ngx_http_zapier_limit_check(ngx_conf_t *cf,
+    ngx_http_zapier_zone_t *zone, ngx_str_t *name);
+static char *ngx_http_zapier_limit_time(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_str_t *text, uint32_t *time);
 static char *ngx_http_zapier_limit_option(ngx_conf_t *cf,
     ngx_http_zapier_zone_t *zone, ngx_str_t *value);
 
@@ -81,31 +85,10 @@ ngx_http_zapier_limit_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                                       sizeof("$zapier_tenant") - 1)
                           == 0);
 
-    if ((zone->zone.limit == 0) != (zone->zone.window == 0)) {
-        return ngx_http_zapier_invalid(cf, &value[1],
-                                       "\"limit=\" and \"window=\" go "
-                                       "together");
-    }
+    rv = ngx_http_zapier_limit_check(cf, zone, &value[1]);
 
-    if (zone->zone.limit == 0 && !zone->zone.mirror) {
-        return ngx_http_zapier_invalid(cf, &value[1],
-                                       "the zone limits nothing, it needs "
-                                       "\"limit=\" or \"mirror=on\"");
-    }
-
-    if (zone->zone.cooldown != 0 && !zone->zone.mirror) {
-        return ngx_http_zapier_invalid(cf, &value[1],
-                                       "\"cooldown=\" has no effect with "
-                                       "\"mirror=off\"");
-    }
-
-    if (zone->zone.limit == 0
-        && (zone->zone.slack != NGX_HTTP_ZAPIER_SLACK_UNSET
-            || zone->zone.store == NGX_ZAPIER_LIMIT_REDIS))
-    {
-        return ngx_http_zapier_invalid(cf, &value[1],
-                                       "\"slack=\" and \"store=redis\" have "
-                                       "no effect without \"limit=\"");
+    if (rv != NGX_CONF_OK) {
+        return rv;
     }
 
     /* one part of 200 costs little and is more than calls differ by */
@@ -117,6 +100,41 @@ ngx_http_zapier_limit_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     if (zone->zone.cooldown == 0) {
         zone->zone.cooldown = NGX_HTTP_ZAPIER_COOLDOWN;
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_zapier_limit_check(ngx_conf_t *cf, ngx_http_zapier_zone_t *zone,
+    ngx_str_t *name)
+{
+    if ((zone->zone.limit == 0) != (zone->zone.window == 0)) {
+        return ngx_http_zapier_invalid(cf, name,
+                                       "\"limit=\" and \"window=\" go "
+                                       "together");
+    }
+
+    if (zone->zone.limit == 0 && !zone->zone.mirror) {
+        return ngx_http_zapier_invalid(cf, name,
+                                       "the zone limits nothing, it needs "
+                                       "\"limit=\" or \"mirror=on\"");
+    }
+
+    if (zone->zone.cooldown != 0 && !zone->zone.mirror) {
+        return ngx_http_zapier_invalid(cf, name,
+                                       "\"cooldown=\" has no effect with "
+                                       "\"mirror=off\"");
+    }
+
+    if (zone->zone.limit == 0
+        && (zone->zone.slack != NGX_HTTP_ZAPIER_SLACK_UNSET
+            || zone->zone.store == NGX_ZAPIER_LIMIT_REDIS))
+    {
+        return ngx_http_zapier_invalid(cf, name,
+                                       "\"slack=\" and \"store=redis\" have "
+                                       "no effect without \"limit=\"");
     }
 
     return NGX_CONF_OK;
@@ -151,29 +169,13 @@ ngx_http_zapier_limit_option(ngx_conf_t *cf, ngx_http_zapier_zone_t *zone,
     }
 
     if (ngx_http_zapier_prefix(value, "window=", &rest)) {
-
-        if (ngx_http_zapier_time(&rest, NGX_HTTP_ZAPIER_WINDOW_MAX,
-                                 &zone->zone.window)
-            != NGX_OK)
-        {
-            return ngx_http_zapier_invalid(cf, value,
-                               "a time from 1ms to 1d is needed");
-        }
-
-        return NGX_CONF_OK;
+        return ngx_http_zapier_limit_time(cf, value, &rest,
+                                          &zone->zone.window);
     }
 
     if (ngx_http_zapier_prefix(value, "cooldown=", &rest)) {
-
-        if (ngx_http_zapier_time(&rest, NGX_HTTP_ZAPIER_WINDOW_MAX,
-                                 &zone->zone.cooldown)
-            != NGX_OK)
-        {
-            return ngx_http_zapier_invalid(cf, value,
-                               "a time from 1ms to 1d is needed");
-        }
-
-        return NGX_CONF_OK;
+        return ngx_http_zapier_limit_time(cf, value, &rest,
+                                          &zone->zone.cooldown);
     }
 
     if (ngx_strcmp(value->data, "mirror=on") == 0) {
@@ -218,6 +220,21 @@ ngx_http_zapier_limit_option(ngx_conf_t *cf, ngx_http_zapier_zone_t *zone,
                                    "\"mirror=on|off\", \"cooldown=\", "
                                    "\"weight=\", \"slack=\" or "
                                    "\"store=local|redis\" is needed");
+}
+
+
+static char *
+ngx_http_zapier_limit_time(ngx_conf_t *cf, ngx_str_t *value, ngx_str_t *text,
+    uint32_t *time)
+{
+    if (ngx_http_zapier_time(text, NGX_HTTP_ZAPIER_WINDOW_MAX, time)
+        != NGX_OK)
+    {
+        return ngx_http_zapier_invalid(cf, value,
+                                       "a time from 1ms to 1d is needed");
+    }
+
+    return NGX_CONF_OK;
 }
 
 

@@ -34,6 +34,7 @@ ngx_zapier_limits_init(ngx_conf_t *cf, ngx_zapier_limits_t *limits)
     limits->wall_read = 0;
     limits->asks.next = NULL;
     limits->crowd = 0;
+    limits->debts = 0;
 
     limits->table.name = "limits";
     limits->table.evict = ngx_zapier_limit_evict;
@@ -192,6 +193,7 @@ ngx_zapier_limit_get(ngx_zapier_limit_chain_t *chain,
 {
     ngx_uint_t                  i, lacking, open;
     ngx_zapier_limit_link_t    *link;
+    ngx_zapier_limit_shared_t  *shared;
 
     lacking = 0;
     open = 1;
@@ -233,8 +235,10 @@ ngx_zapier_limit_get(ngx_zapier_limit_chain_t *chain,
 
     ngx_zapier_limit_tally(chain, NGX_ZAPIER_LIMIT_COUNT_FALL_LOCAL);
 
+    shared = ngx_zapier_shm_data(&chain->limits->table);
+
     for (i = 0; i < chain->n; i++) {
-        chain->links[i].alone = 1;
+        chain->links[i].alone = ngx_max(shared->nodes, 1);
     }
 
     return ngx_zapier_limit_judge_all(chain, 0, states) ? NGX_DECLINED
@@ -242,10 +246,7 @@ ngx_zapier_limit_get(ngx_zapier_limit_chain_t *chain,
 }
 
 
-/*
- * What Redis does not know of, it shall count.  The oldest calls are left
- * out, for they may have left the window there already.
- */
+/* What Redis does not know of, it shall count. */
 
 static void
 ngx_zapier_limit_prepare(ngx_zapier_limit_chain_t *chain)
@@ -260,8 +261,7 @@ ngx_zapier_limit_prepare(ngx_zapier_limit_chain_t *chain)
             link->want = ngx_zapier_limit_lease_want(link, chain->now);
             link->own = ngx_zapier_window_recent(&link->entry->window,
                                                  chain->now,
-                                link->scope->zone->window
-                                - link->scope->zone->window / 32);
+                                    ngx_zapier_limit_own(link->scope->zone));
         }
     }
 }
@@ -518,11 +518,6 @@ ngx_zapier_limit_charge_all(ngx_zapier_limit_chain_t *chain,
     }
 }
 
-
-/*
- * Notes who will be refused the next time; returns the longest wait.  To look twice at the limits of
- * everybody, before the body and to charge them, would be felt.
- */
 
 uint64_t
 ngx_zapier_limit_remember(ngx_zapier_limit_chain_t *chain,

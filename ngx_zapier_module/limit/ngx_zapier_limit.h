@@ -128,6 +128,7 @@ typedef struct {
     /* private */
     ngx_queue_t                asks;       /* under way in this worker */
     ngx_uint_t                 crowd;      /* others who try again now */
+    ngx_uint_t                 debts;      /* that Redis is to be told */
     ngx_zapier_shm_table_t     table;
     void                      *chain;      /* what must not be evicted now */
     uint64_t                   wall_read;  /* clock ms */

@@ -46,6 +46,8 @@ typedef struct {
 
     ngx_zapier_limit_counts_t *counts;
     u_char                     node[16];   /* this node's name in Redis */
+    uint32_t                   nodes;      /* that were alive lately, this
+                                              one included; 0: not told */
 } ngx_zapier_limit_shared_t;
 
 
@@ -82,8 +84,9 @@ typedef struct {
     uint64_t                   lease_end;  /* what is left then is returned */
     uint64_t                   lease_stamp; /* its name in Redis */
     uint32_t                   lease_units;
-    uint32_t                   want;       /* to ask for the next time */
-    uint64_t                   asked;      /* when that was last */
+    uint32_t                   want;       /* as the use of late says */
+    uint32_t                   taken;      /* units since then */
+    uint64_t                   asked;      /* when it said so */
     uint64_t                   full_until; /* full_units do not fit */
     uint32_t                   full_units;
     uint32_t                   left;       /* as Redis told */
@@ -98,7 +101,8 @@ typedef struct {
     ngx_zapier_limit_scope_t  *scope;
     ngx_zapier_limit_entry_t  *entry;      /* NULL: there is none */
     uint32_t                   hash;
-    ngx_uint_t                 alone;      /* judged without Redis */
+    ngx_uint_t                 alone;      /* nodes, to be judged without
+                                              Redis; 0: with it */
     ngx_uint_t                 lacks;      /* units that Redis has */
     ngx_uint_t                 tally;      /* 1 + what is to be counted */
     uint32_t                   want;       /* of them */
@@ -197,12 +201,21 @@ void ngx_zapier_limit_lease_take(ngx_zapier_limit_link_t *link);
 ngx_uint_t ngx_zapier_limit_lease_again(ngx_zapier_limit_link_t *link,
     uint64_t now);
 
-/* Puts units in store until end. */
+/*
+ * Puts units in store until end.  There is room for those of one lease:
+ * units and stamp become those that are to be given back.
+ */
 void ngx_zapier_limit_lease_put(ngx_zapier_limit_entry_t *entry,
-    uint64_t now, uint32_t units, uint64_t stamp, uint64_t end);
+    uint64_t now, uint32_t *units, uint64_t *stamp, uint64_t end);
 
 /* ms that a zone's lease lasts */
 uint32_t ngx_zapier_limit_lease_time(ngx_zapier_limit_zone_t *zone);
+
+/*
+ * The age (ms) of calls that Redis ought to know of: the oldest ones may
+ * have left the window there already.
+ */
+#define ngx_zapier_limit_own(zone)  ((zone)->window - (zone)->window / 32)
 
 /* How many units to ask for. */
 uint32_t ngx_zapier_limit_lease_want(ngx_zapier_limit_link_t *link,

@@ -11,60 +11,13 @@
 #include <ngx_core.h>
 #include <ngx_event.h>
 #include <ngx_zapier_clock.h>
-#include <ngx_zapier_limit_entry.h>
-#include <ngx_zapier_redis_script.h>
+#include <ngx_zapier_limit_ask.h>
 #include <ngx_zapier_redis_scripts.h>
 
 
 /* ms that units last which were granted to be used at once */
 #define NGX_ZAPIER_LIMIT_AT_ONCE    2
 
-/* of a scope in redis/scripts/limit_claim.lua */
-#define NGX_ZAPIER_LIMIT_NUMBERS    (8 * (NGX_INT64_LEN + 1))
-#define NGX_ZAPIER_LIMIT_ANSWERS    7
-
-
-typedef struct {
-    ngx_zapier_limit_zone_t   *zone;
-    ngx_zapier_limit_scope_t  *scope;      /* of the claim, while it lives */
-    uint32_t                   hash;
-    ngx_str_t                  key;        /* of the entry */
-    ngx_str_t                  name;       /* in Redis */
-    ngx_str_t                  numbers;
-    uint32_t                   units;
-    uint64_t                   stamp;      /* 0: nothing in store */
-} ngx_zapier_limit_asked_t;
-
-
-/*
- * A call under way: first to get units, later perhaps to give back what is
- * left when the lease ends.
- */
-typedef struct {
-    ngx_queue_t                queue;
-    ngx_zapier_limits_t       *limits;
-    ngx_zapier_limit_claim_t  *claim;      /* NULL: it has been cancelled */
-    ngx_queue_t                waiting;    /* other claims */
-    ngx_zapier_redis_eval_t    eval;
-    ngx_event_t                timer;
-    uint64_t                   sent;       /* ngx_zapier_clock() ms */
-    uint64_t                   end;        /* of the longest lease */
-    ngx_uint_t                 asking;
-    ngx_uint_t                 n;
-    ngx_zapier_limit_asked_t   scopes[NGX_ZAPIER_LIMIT_CHAIN];
-    u_char                     node[2 * 16];
-} ngx_zapier_limit_ask_t;
-
-
-static ngx_zapier_limit_ask_t *ngx_zapier_limit_ask_find(
-    ngx_zapier_limit_chain_t *chain);
-static ngx_zapier_limit_ask_t *ngx_zapier_limit_ask_create(
-    ngx_zapier_limits_t *limits, ngx_zapier_limit_claim_t *claim,
-    ngx_uint_t n, ngx_zapier_limit_link_t *links);
-static void ngx_zapier_limit_ask_free(ngx_zapier_limit_ask_t *ask);
-static ngx_int_t ngx_zapier_limit_ask_send(ngx_zapier_limit_ask_t *ask,
-    ngx_zapier_redis_script_t *script,
-    void (*handler)(ngx_zapier_redis_eval_t *eval));
 static void ngx_zapier_limit_ask_reply(ngx_zapier_redis_eval_t *eval);
 static ngx_int_t ngx_zapier_limit_ask_read(ngx_zapier_limit_ask_t *ask,
     ngx_zapier_redis_reply_t *reply);
@@ -74,10 +27,10 @@ static void ngx_zapier_limit_ask_retry(ngx_zapier_limit_ask_t *ask,
     ngx_int_t known);
 static void ngx_zapier_limit_ask_finish(ngx_zapier_limits_t *limits,
     ngx_zapier_limit_claim_t *claim);
+static void ngx_zapier_limit_ask_units(ngx_zapier_limit_asked_t *asked,
+    uint32_t units, uint64_t stamp);
 static void ngx_zapier_limit_ask_end(ngx_event_t *ev);
 static void ngx_zapier_limit_ask_returned(ngx_zapier_redis_eval_t *eval);
-static ngx_zapier_limit_entry_t *ngx_zapier_limit_ask_entry(
-    ngx_zapier_limit_ask_t *ask, ngx_uint_t i);
 
 
 static ngx_zapier_redis_script_t  ngx_zapier_limit_claim_script =
@@ -94,7 +47,6 @@ ngx_zapier_limit_ask(ngx_zapier_limit_chain_t *chain,
     ngx_zapier_limits_t       *limits;
     ngx_zapier_limit_ask_t    *ask;
     ngx_zapier_limit_link_t   *link;
-    ngx_zapier_limit_zone_t   *zone;
     ngx_zapier_limit_asked_t  *asked;
 
     limits = chain->limits;
@@ -122,200 +74,28 @@ ngx_zapier_limit_ask(ngx_zapier_limit_chain_t *chain,
 
     for (i = 0; i < ask->n; i++) {
         asked = &ask->scopes[i];
-        zone = asked->zone;
         link = asked->scope->link;
 
-        asked->numbers.len = ngx_sprintf(asked->numbers.data,
-                            "%uD %uD %uD %uD %uD %uD %uD %ui",
-                            zone->limit, zone->window, asked->units,
-                            link->want, ngx_zapier_limit_lease_time(zone),
-                            zone->slack, link->own,
-                            (limits->crowd + 1) * asked->units)
-                             - asked->numbers.data;
+        ngx_zapier_limit_ask_numbers(asked, asked->units, link->want,
+                                     link->own,
+                                     (limits->crowd + 1) * asked->units);
     }
 
     ask->claim = claim;
     ask->asking = 1;
 
-    if (ngx_zapier_limit_ask_send(ask, &ngx_zapier_limit_claim_script,
+    if (ngx_zapier_limit_ask_send(ask, &ngx_zapier_limit_claim_script, 1,
                                   ngx_zapier_limit_ask_reply)
         != NGX_AGAIN)
     {
-        ngx_zapier_limit_ask_free(ask);
+        ask->asking = 0;
+        ngx_zapier_limit_debt(ask);
         return NGX_ERROR;
     }
 
     claim->ask = ask;
 
     return NGX_AGAIN;
-}
-
-
-/* Who asks for something that the chain lacks? */
-
-static ngx_zapier_limit_ask_t *
-ngx_zapier_limit_ask_find(ngx_zapier_limit_chain_t *chain)
-{
-    ngx_uint_t                i, k;
-    ngx_queue_t              *q;
-    ngx_zapier_limit_ask_t   *ask;
-    ngx_zapier_limit_link_t  *link;
-
-    for (q = ngx_queue_head(&chain->limits->asks);
-         q != ngx_queue_sentinel(&chain->limits->asks);
-         q = ngx_queue_next(q))
-    {
-        ask = ngx_queue_data(q, ngx_zapier_limit_ask_t, queue);
-
-        if (!ask->asking) {
-            continue;
-        }
-
-        for (i = 0; i < ask->n; i++) {
-            for (k = 0; k < chain->n; k++) {
-                link = &chain->links[k];
-
-                if (link->lacks
-                    && link->hash == ask->scopes[i].hash
-                    && link->key_len == ask->scopes[i].key.len
-                    && ngx_memcmp(link->key, ask->scopes[i].key.data,
-                                  link->key_len)
-                       == 0)
-                {
-                    return ask;
-                }
-            }
-        }
-    }
-
-    return NULL;
-}
-
-
-/* Of the links that are marked as lacking; keys and names are copied. */
-
-static ngx_zapier_limit_ask_t *
-ngx_zapier_limit_ask_create(ngx_zapier_limits_t *limits,
-    ngx_zapier_limit_claim_t *claim, ngx_uint_t n,
-    ngx_zapier_limit_link_t *links)
-{
-    size_t                      size, len;
-    u_char                     *p;
-    ngx_str_t                  *zone, *key;
-    ngx_uint_t                  i;
-    ngx_zapier_limit_ask_t     *ask;
-    ngx_zapier_limit_asked_t   *asked;
-    ngx_zapier_limit_shared_t  *shared;
-
-    len = limits->prefix.len + sizeof("limit:{}::") - 1 + claim->tag.len;
-    size = sizeof(ngx_zapier_limit_ask_t);
-
-    for (i = 0; i < n; i++) {
-        if (links[i].lacks) {
-            size += len + 2 * links[i].key_len + NGX_ZAPIER_LIMIT_NUMBERS;
-        }
-    }
-
-    ask = ngx_alloc(size, ngx_cycle->log);
-    if (ask == NULL) {
-        return NULL;
-    }
-
-    ngx_memzero(ask, sizeof(ngx_zapier_limit_ask_t));
-
-    ask->limits = limits;
-    ask->sent = ngx_zapier_clock();
-
-    shared = ngx_zapier_shm_data(&limits->table);
-    (void) ngx_hex_dump(ask->node, shared->node, sizeof(shared->node));
-
-    ngx_queue_init(&ask->waiting);
-    ngx_queue_insert_tail(&limits->asks, &ask->queue);
-
-    p = (u_char *) ask + sizeof(ngx_zapier_limit_ask_t);
-
-    for (i = 0; i < n; i++) {
-
-        if (!links[i].lacks) {
-            continue;
-        }
-
-        asked = &ask->scopes[ask->n++];
-
-        asked->scope = links[i].scope;
-        asked->scope->link = &links[i];
-        asked->zone = links[i].scope->zone;
-        asked->hash = links[i].hash;
-        asked->units = links[i].scope->units;
-
-        asked->key.data = p;
-        asked->key.len = links[i].key_len;
-        p = ngx_cpymem(p, links[i].key, links[i].key_len);
-
-        zone = &asked->zone->name;
-        key = &asked->scope->key;
-
-        asked->name.data = p;
-        p = ngx_cpymem(p, limits->prefix.data, limits->prefix.len);
-        p = ngx_cpymem(p, "limit:{", sizeof("limit:{") - 1);
-        p = ngx_cpymem(p, claim->tag.data, claim->tag.len);
-        p = ngx_cpymem(p, "}:", sizeof("}:") - 1);
-        p = ngx_cpymem(p, zone->data, zone->len);
-        *p++ = ':';
-        p = ngx_cpymem(p, key->data, key->len);
-        asked->name.len = p - asked->name.data;
-
-        asked->numbers.data = p;
-        p += NGX_ZAPIER_LIMIT_NUMBERS;
-    }
-
-    return ask;
-}
-
-
-static void
-ngx_zapier_limit_ask_free(ngx_zapier_limit_ask_t *ask)
-{
-    if (ask->timer.timer_set) {
-        ngx_del_timer(&ask->timer);
-    }
-
-    ngx_queue_remove(&ask->queue);
-
-    ngx_free(ask);
-}
-
-
-static ngx_int_t
-ngx_zapier_limit_ask_send(ngx_zapier_limit_ask_t *ask,
-    ngx_zapier_redis_script_t *script,
-    void (*handler)(ngx_zapier_redis_eval_t *eval))
-{
-    ngx_str_t   argv[2 * NGX_ZAPIER_LIMIT_CHAIN + 1];
-    ngx_uint_t  i, n;
-
-    n = 0;
-
-    for (i = 0; i < ask->n; i++) {
-        if (ask->scopes[i].numbers.len != 0) {
-            argv[n++] = ask->scopes[i].name;
-        }
-    }
-
-    argv[n].data = ask->node;
-    argv[n].len = sizeof(ask->node);
-
-    for (i = 0; i < ask->n; i++) {
-        if (ask->scopes[i].numbers.len != 0) {
-            argv[++n] = ask->scopes[i].numbers;
-        }
-    }
-
-    ask->eval.handler = handler;
-    ask->eval.data = ask;
-
-    return ngx_zapier_redis_eval(ask->limits->redis, &ask->eval, script,
-                                 n / 2, n + 1, argv);
 }
 
 
@@ -347,6 +127,11 @@ ngx_zapier_limit_ask_reply(ngx_zapier_redis_eval_t *eval)
 
     ngx_zapier_limit_ask_retry(ask, known);
 
+    if (known != NGX_OK) {
+        ngx_zapier_limit_debt(ask);
+        return;
+    }
+
     if (ask->end == 0) {
         ngx_zapier_limit_ask_free(ask);
         return;
@@ -365,8 +150,9 @@ static ngx_int_t
 ngx_zapier_limit_ask_read(ngx_zapier_limit_ask_t *ask,
     ngx_zapier_redis_reply_t *reply)
 {
-    uint64_t    now;
-    ngx_uint_t  i;
+    uint64_t                    now;
+    ngx_uint_t                  i;
+    ngx_zapier_limit_shared_t  *shared;
 
     if (reply->type != NGX_ZAPIER_REDIS_ARRAY
         || reply->nelts != 1 + ask->n * NGX_ZAPIER_LIMIT_ANSWERS)
@@ -388,6 +174,9 @@ ngx_zapier_limit_ask_read(ngx_zapier_limit_ask_t *ask,
         ngx_zapier_limit_ask_store(ask, i,
                       &reply->elts[1 + i * NGX_ZAPIER_LIMIT_ANSWERS], now);
     }
+
+    shared = ngx_zapier_shm_data(&ask->limits->table);
+    shared->nodes = ask->nodes;
 
     return NGX_OK;
 }
@@ -422,7 +211,7 @@ ngx_zapier_limit_ask_store(ngx_zapier_limit_ask_t *ask, ngx_uint_t i,
 
     entry->left = (uint32_t) told[1]->integer;
     entry->left_reset = now + (uint64_t) told[2]->integer;
-    entry->nodes = (uint32_t) told[4]->integer;
+    ask->nodes = (uint32_t) told[4]->integer;
     entry->open_since = 0;
 
     entry->full_until = (told[3]->integer != 0)
@@ -438,9 +227,13 @@ ngx_zapier_limit_ask_store(ngx_zapier_limit_ask_t *ask, ngx_uint_t i,
     end = (told[6]->integer != 0) ? ask->sent + (uint64_t) told[6]->integer
                                   : now + NGX_ZAPIER_LIMIT_AT_ONCE;
 
-    ngx_zapier_limit_lease_put(entry, now, granted, stamp, end);
+    asked->stamp = stamp;
+    asked->back = granted;
+    asked->back_stamp = stamp;
 
-    asked->stamp = entry->lease_stamp;
+    ngx_zapier_limit_lease_put(entry, now, &asked->back, &asked->back_stamp,
+                               end);
+
     ask->end = ngx_max(ask->end, end);
 }
 
@@ -549,11 +342,27 @@ ngx_zapier_limit_ask_cancel(ngx_zapier_limit_claim_t *claim)
 }
 
 
+/* What redis/scripts/limit_return.lua is told of a scope. */
+
+static void
+ngx_zapier_limit_ask_units(ngx_zapier_limit_asked_t *asked, uint32_t units,
+    uint64_t stamp)
+{
+    asked->numbers.len = ngx_sprintf(asked->numbers.data,
+                                     "%uD %uD %uD %uL %uD %uL",
+                                     asked->zone->limit, asked->zone->window,
+                                     units, stamp, asked->back,
+                                     asked->back_stamp)
+                         - asked->numbers.data;
+}
+
+
 /* The lease is over: what nobody has used goes back. */
 
 static void
 ngx_zapier_limit_ask_end(ngx_event_t *ev)
 {
+    uint32_t                   units;
     ngx_uint_t                 i, left;
     ngx_zapier_limit_ask_t    *ask;
     ngx_zapier_limit_entry_t  *entry;
@@ -570,29 +379,23 @@ ngx_zapier_limit_ask_end(ngx_event_t *ev)
 
         entry = (asked->stamp != 0) ? ngx_zapier_limit_ask_entry(ask, i)
                                     : NULL;
+        units = 0;
 
-        if (entry == NULL
-            || entry->lease_stamp != asked->stamp
-            || entry->lease_units == 0)
-        {
-            continue;
+        if (entry != NULL && entry->lease_stamp == asked->stamp) {
+            units = entry->lease_units;
+            entry->lease_units = 0;
         }
 
-        asked->numbers.len = ngx_sprintf(asked->numbers.data,
-                                         "%uD %uD %uD %uL",
-                                         asked->zone->limit,
-                                         asked->zone->window,
-                                         entry->lease_units, asked->stamp)
-                             - asked->numbers.data;
-
-        entry->lease_units = 0;
-        left = 1;
+        if (units != 0 || asked->back != 0) {
+            ngx_zapier_limit_ask_units(asked, units, asked->stamp);
+            left = 1;
+        }
     }
 
     ngx_zapier_shm_unlock(ask->limits->shm);
 
     if (!left
-        || ngx_zapier_limit_ask_send(ask, &ngx_zapier_limit_return_script,
+        || ngx_zapier_limit_ask_send(ask, &ngx_zapier_limit_return_script, 0,
                                      ngx_zapier_limit_ask_returned)
            != NGX_AGAIN)
     {
@@ -631,15 +434,10 @@ ngx_zapier_limit_give_back(ngx_zapier_limits_t *limits,
     for (i = 0; i < ask->n; i++) {
         asked = &ask->scopes[i];
 
-        asked->numbers.len = ngx_sprintf(asked->numbers.data,
-                                         "%uD %uD %uD %uL",
-                                         asked->zone->limit,
-                                         asked->zone->window, asked->units,
-                                         asked->scope->stamp)
-                             - asked->numbers.data;
+        ngx_zapier_limit_ask_units(asked, asked->units, asked->scope->stamp);
     }
 
-    if (ngx_zapier_limit_ask_send(ask, &ngx_zapier_limit_return_script,
+    if (ngx_zapier_limit_ask_send(ask, &ngx_zapier_limit_return_script, 0,
                                   ngx_zapier_limit_ask_returned)
         != NGX_AGAIN)
     {
@@ -674,17 +472,4 @@ ngx_zapier_limits_exit_worker(ngx_zapier_limits_t *limits)
         ngx_zapier_redis_eval_cancel(&ask->eval);
         ngx_zapier_limit_ask_free(ask);
     }
-}
-
-
-static ngx_zapier_limit_entry_t *
-ngx_zapier_limit_ask_entry(ngx_zapier_limit_ask_t *ask, ngx_uint_t i)
-{
-    ngx_zapier_limit_asked_t  *asked;
-
-    asked = &ask->scopes[i];
-
-    return (ngx_zapier_limit_entry_t *)
-           ngx_zapier_shm_lookup(&ask->limits->table, asked->hash,
-                                 asked->key.data, asked->key.len);
 }

@@ -57,6 +57,8 @@ ngx_zapier_limit_lease_take(ngx_zapier_limit_link_t *link)
 
     scope = link->scope;
 
+    link->entry->taken += scope->units;
+
     if (scope->held >= scope->units) {
         scope->held = 0;
         return;
@@ -87,54 +89,60 @@ ngx_zapier_limit_lease_again(ngx_zapier_limit_link_t *link, uint64_t now)
 }
 
 
-/*
- * Units of two leases are used until the first of them ends and go by the
- * later name: each is then used before its own end.
- */
-
 void
 ngx_zapier_limit_lease_put(ngx_zapier_limit_entry_t *entry, uint64_t now,
-    uint32_t units, uint64_t stamp, uint64_t end)
+    uint32_t *units, uint64_t *stamp, uint64_t end)
 {
-    if (entry->lease_units != 0 && entry->lease_end > now) {
-        entry->lease_units += units;
-        entry->lease_end = ngx_min(entry->lease_end, end);
-        entry->lease_stamp = ngx_max(entry->lease_stamp, stamp);
+    uint32_t  left;
+    uint64_t  left_stamp;
+
+    left = entry->lease_units;
+    left_stamp = entry->lease_stamp;
+
+    if (left >= *units && entry->lease_end > now) {
         return;
     }
 
-    entry->lease_units = units;
+    entry->lease_units = *units;
+    entry->lease_stamp = *stamp;
     entry->lease_end = end;
-    entry->lease_stamp = stamp;
+
+    *units = left;
+    *stamp = left_stamp;
 }
 
 
-/* Doubles what is asked for until a lease lasts. */
+/*
+ * What is used in the time of a lease, and a quarter more; at first twice
+ * what has been used so far.
+ */
 
 uint32_t
 ngx_zapier_limit_lease_want(ngx_zapier_limit_link_t *link, uint64_t now)
 {
-    uint32_t                   lease, most, units;
+    uint64_t                   want, past, lease;
     ngx_zapier_limit_entry_t  *entry;
 
     entry = link->entry;
-    units = link->scope->units;
-
     lease = ngx_zapier_limit_lease_time(link->scope->zone);
-    most = ngx_max(link->scope->zone->limit / NGX_ZAPIER_LIMIT_WANT_PART,
-                   units);
+    past = now - entry->asked;
 
-    if (entry->asked != 0 && now - entry->asked < lease) {
-        entry->want = (entry->want > most / 2) ? most : 2 * entry->want;
+    if (past > 8 * lease) {
+        entry->want = 0;
+        entry->taken = 0;
+        entry->asked = now;
 
-    } else if (now - entry->asked > 4 * lease) {
-        entry->want = units;
+    } else if (past >= lease) {
+        entry->want = (uint32_t) (entry->taken * lease * 5 / past / 4);
+        entry->taken = 0;
+        entry->asked = now;
     }
 
-    entry->want = ngx_max(entry->want, units);
-    entry->asked = now;
+    want = ngx_max(entry->want, 2 * (uint64_t) entry->taken);
+    want = ngx_min(want,
+                   link->scope->zone->limit / NGX_ZAPIER_LIMIT_WANT_PART);
 
-    return entry->want;
+    return (uint32_t) ngx_max(want, link->scope->units);
 }
 
 
@@ -231,7 +239,7 @@ ngx_zapier_limit_judge_alone(ngx_zapier_limit_link_t *link, uint64_t now,
     entry = link->entry;
     w = &entry->window;
 
-    share = zone->limit / ngx_max(entry->nodes, 1);
+    share = (uint32_t) (zone->limit / link->alone);
     share = ngx_max(share, 1);
 
     state->remaining = (w->used < share) ? share - w->used : 0;

@@ -1,7 +1,7 @@
 -- Claims units of a chain of scopes, of all or of none.  Redis' clock
 -- decides for the whole fleet.
 --
--- KEYS  the scopes
+-- KEYS  the nodes that are alive, the scopes
 -- ARGV  node, then for each scope a line of numbers: limit, window in ms,
 --       units needed, units wanted, ms that a lease lasts, ms of slack,
 --       units that the node itself knows to have spent in the window,
@@ -24,6 +24,12 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local node = ARGV[1]
 local answer = { 1 }
 local scopes = {}
+
+redis.call('ZADD', KEYS[1], now, node)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - 60000)
+redis.call('PEXPIRE', KEYS[1], 60000)
+
+local nodes = redis.call('ZCARD', KEYS[1])
 
 local function add(scope, stamp, units)
     local list, bucket = scope.list, math.floor(stamp / scope.step)
@@ -48,8 +54,7 @@ local function add(scope, stamp, units)
 end
 
 local function read(key, numbers)
-    local scope = { list = {}, used = 0, nodes = 1, last = now }
-    local names = { [node] = true }
+    local scope = { list = {}, used = 0, last = now }
     local seen, text = 0, redis.call('GET', key)
     local old = text and cmsgpack.unpack(text) or {}
     local list = scope.list
@@ -77,10 +82,6 @@ local function read(key, numbers)
 
             if old[i + 2] == node then
                 seen = seen + old[i + 1]
-
-            elseif not names[old[i + 2]] then
-                names[old[i + 2]] = true
-                scope.nodes = scope.nodes + 1
             end
         end
     end
@@ -117,8 +118,8 @@ local function wait(scope)
     return scope.window
 end
 
-for i, key in ipairs(KEYS) do
-    scopes[i] = read(key, ARGV[i + 1])
+for i = 2, #KEYS do
+    scopes[i] = read(KEYS[i], ARGV[i])
     scopes[i].wait = wait(scopes[i])
 
     if scopes[i].wait > 0 then
@@ -126,7 +127,7 @@ for i, key in ipairs(KEYS) do
     end
 end
 
-for i, key in ipairs(KEYS) do
+for i = 2, #KEYS do
     local scope = scopes[i]
     local free = scope.limit - scope.used
     local grant, stamp, lease = 0, 0, 0
@@ -138,7 +139,7 @@ for i, key in ipairs(KEYS) do
 
         if free * 10 > scope.limit then
             grant = math.max(grant, math.min(scope.want,
-                                    math.floor(free / (4 * scope.nodes))))
+                                    math.floor(free / (4 * nodes))))
         end
 
         if grant > scope.need then
@@ -153,13 +154,13 @@ for i, key in ipairs(KEYS) do
     end
 
     if #scope.list > 0 then
-        redis.call('SET', key, cmsgpack.pack(scope.list), 'PX',
+        redis.call('SET', KEYS[i], cmsgpack.pack(scope.list), 'PX',
                    scope.last - now + scope.window + 1000)
     end
 
     for _, number in ipairs({ grant, math.max(scope.limit - scope.used, 0),
                               scope.last - now + scope.window, scope.wait,
-                              scope.nodes, stamp, lease }) do
+                              nodes, stamp, lease }) do
         answer[#answer + 1] = number
     end
 end

@@ -1,24 +1,33 @@
 -- Gives units back that were claimed and not used.
 --
 -- KEYS  the scopes
--- ARGV  node, then for each scope: limit, window in ms, units, stamp
+-- ARGV  node, then for each scope a line of numbers: limit, window in ms,
+--       and units and stamp of two leases
 
 for i, key in ipairs(KEYS) do
-    local limit, window, units, stamp = string.match(ARGV[i + 1],
-                                             '^(%d+) (%d+) (%d+) (%d+)$')
-    local step = tonumber(limit) > 128 and math.ceil(window / 128) or 1
-    local bucket = math.floor(stamp / step)
     local text = redis.call('GET', key)
     local list = text and cmsgpack.unpack(text) or {}
+    local numbers = {}
 
-    for n = 1, #list, 3 do
-        if list[n + 2] == ARGV[1] and math.floor(list[n] / step) == bucket
-        then
-            list[n + 1] = math.max(list[n + 1] - units, 0)
+    for number in string.gmatch(ARGV[i + 1], '%d+') do
+        numbers[#numbers + 1] = tonumber(number)
+    end
 
-            redis.call('SET', key, cmsgpack.pack(list), 'KEEPTTL')
-            break
+    local step = numbers[1] > 128 and math.ceil(numbers[2] / 128) or 1
+
+    for k = 3, 5, 2 do
+        for n = 1, #list, 3 do
+            if list[n + 2] == ARGV[1]
+               and math.floor(list[n] / step)
+                   == math.floor(numbers[k + 1] / step)
+            then
+                list[n + 1] = math.max(list[n + 1] - numbers[k], 0)
+            end
         end
+    end
+
+    if #list > 0 then
+        redis.call('SET', key, cmsgpack.pack(list), 'KEEPTTL')
     end
 end
 
