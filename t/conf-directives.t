@@ -1309,3 +1309,58 @@ needs "zapier_oauth_client ID" in the http block
 --- must_die
 --- error_log
 "zapier_auth" directive is duplicate
+
+
+
+=== TEST 126: zapier_limit_zone store=redis without limit=
+--- http_config
+    zapier_limit_zone z key=a store=redis;
+--- must_die
+--- error_log
+invalid value "z" in "zapier_limit_zone": "slack=" and "store=redis" have no effect without "limit="
+
+
+
+=== TEST 127: zapier_limit_zone slack=2m
+--- http_config
+    zapier_limit_zone z key=a limit=1 window=1s slack=2m;
+--- must_die
+--- error_log
+invalid value "slack=2m" in "zapier_limit_zone": 0 or a time from 1ms to 1m is needed
+
+
+
+=== TEST 128: zapier_limit_fallback shut
+--- config
+    zapier_limit_fallback shut;
+--- must_die
+--- error_log
+invalid value "shut" in "zapier_limit_fallback": "local", "open" or "closed" is needed
+
+
+
+=== TEST 129: zapier_limit_fallback local calls=1
+--- config
+    zapier_limit_fallback local calls=1;
+--- must_die
+--- error_log
+invalid value "calls=1" in "zapier_limit_fallback": only "open" has parameters: "calls=" from 1 to 1000000000 and "time=" from 1ms to 1d
+
+
+
+=== TEST 130: zapier_limit_fallback open calls=0
+--- config
+    zapier_limit_fallback open calls=0;
+--- must_die
+--- error_log
+invalid value "calls=0" in "zapier_limit_fallback": only "open" has parameters: "calls=" from 1 to 1000000000 and "time=" from 1ms to 1d
+
+
+
+=== TEST 131: zapier_limit_fallback twice
+--- config
+    zapier_limit_fallback open;
+    zapier_limit_fallback closed;
+--- must_die
+--- error_log
+"zapier_limit_fallback" directive is duplicate
