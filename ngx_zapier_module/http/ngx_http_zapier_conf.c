@@ -347,6 +347,10 @@ ngx_http_zapier_conf_finish(ngx_conf_t *cf)
     zmcf->limits.redis = zmcf->tokens->redis;
     zmcf->limits.prefix = zmcf->prefix;
 
+    if (ngx_http_zapier_limit_zones(cf, zmcf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     return ngx_zapier_limits_init(cf, &zmcf->limits);
 }
 

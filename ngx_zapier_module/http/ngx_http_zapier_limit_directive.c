@@ -414,3 +414,31 @@ ngx_http_zapier_zone_get(ngx_conf_t *cf, ngx_http_zapier_main_conf_t *zmcf,
 
     return zone;
 }
+
+
+ngx_int_t
+ngx_http_zapier_limit_zones(ngx_conf_t *cf, ngx_http_zapier_main_conf_t *zmcf)
+{
+    ngx_uint_t                 i;
+    ngx_http_zapier_zone_t   **zp;
+    ngx_zapier_limit_zone_t  **zone;
+
+    zmcf->limits.zones = ngx_array_create(cf->pool, zmcf->zones.nelts,
+                                          sizeof(ngx_zapier_limit_zone_t *));
+    if (zmcf->limits.zones == NULL) {
+        return NGX_ERROR;
+    }
+
+    zp = zmcf->zones.elts;
+
+    for (i = 0; i < zmcf->zones.nelts; i++) {
+        zone = ngx_array_push(zmcf->limits.zones);
+        if (zone == NULL) {
+            return NGX_ERROR;
+        }
+
+        *zone = &zp[i]->zone;
+    }
+
+    return NGX_OK;
+}

@@ -302,6 +302,10 @@ ngx_http_zapier_init_process(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
+    if (ngx_zapier_limit_news_start(&zmcf->limits, cycle) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     return ngx_zapier_tokens_init_worker(zmcf->tokens, cycle);
 }
 
@@ -317,8 +321,8 @@ ngx_http_zapier_exit_process(ngx_cycle_t *cycle)
     zmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_zapier_module);
 
     if (zmcf != NULL && zmcf->tokens != NULL) {
+        ngx_zapier_limit_news_stop(&zmcf->limits);
         ngx_zapier_limits_exit_worker(&zmcf->limits);
-
         ngx_zapier_tokens_exit_worker(zmcf->tokens);
         ngx_zapier_redis_exit_worker(zmcf->tokens->redis);
     }

@@ -240,6 +240,10 @@ char *ngx_http_zapier_token_key(ngx_conf_t *cf, ngx_command_t *cmd,
 ngx_http_zapier_zone_t *ngx_http_zapier_zone_get(ngx_conf_t *cf,
     ngx_http_zapier_main_conf_t *zmcf, ngx_str_t *name);
 
+/* Hands all zones to limit/. */
+ngx_int_t ngx_http_zapier_limit_zones(ngx_conf_t *cf,
+    ngx_http_zapier_main_conf_t *zmcf);
+
 
 /* ngx_http_zapier_ctx.c */
 

@@ -22,6 +22,8 @@ static void ngx_zapier_limit_count_all(ngx_zapier_limit_chain_t *chain);
 static void ngx_zapier_limit_commit(ngx_zapier_limit_chain_t *chain);
 static ngx_int_t ngx_zapier_limit_provide_all(
     ngx_zapier_limit_chain_t *chain);
+static ngx_int_t ngx_zapier_limit_attempt(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_claim_t *claim);
 static void ngx_zapier_limit_unknown(ngx_zapier_limit_claim_t *claim);
 
 
@@ -103,11 +105,13 @@ ngx_zapier_limit_start(ngx_zapier_limits_t *limits,
     for (i = 0; i < claim->nscopes && i < NGX_ZAPIER_LIMIT_CHAIN; i++) {
         claim->scopes[i].charged = 0;
         claim->scopes[i].probe = 0;
+        claim->scopes[i].right = 0;
         claim->scopes[i].held = 0;
         claim->scopes[i].stamp = 0;
     }
 
     claim->ask = NULL;
+    claim->right = NULL;
     claim->rounds = 0;
     claim->alone = 0;
 
@@ -119,9 +123,29 @@ ngx_int_t
 ngx_zapier_limit_try(ngx_zapier_limits_t *limits,
     ngx_zapier_limit_claim_t *claim)
 {
-    ngx_uint_t                refused;
-    ngx_zapier_limit_chain_t  chain;
-    ngx_zapier_limit_state_t  states[NGX_ZAPIER_LIMIT_CHAIN];
+    ngx_int_t  rc;
+
+    rc = ngx_zapier_limit_attempt(limits, claim);
+
+    if (rc == NGX_OK && claim->verdict != NGX_ZAPIER_LIMIT_PASSED) {
+
+        /* it might have been a probe, had another scope let it pass */
+
+        ngx_zapier_limit_done(limits, claim);
+    }
+
+    return rc;
+}
+
+
+static ngx_int_t
+ngx_zapier_limit_attempt(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_claim_t *claim)
+{
+    ngx_uint_t                 refused;
+    ngx_zapier_limit_scope_t  *scope;
+    ngx_zapier_limit_chain_t   chain;
+    ngx_zapier_limit_state_t   states[NGX_ZAPIER_LIMIT_CHAIN];
 
     if (ngx_zapier_limit_chain_open(&chain, limits, claim) != NGX_OK) {
         ngx_zapier_limit_unknown(claim);
@@ -131,6 +155,19 @@ ngx_zapier_limit_try(ngx_zapier_limits_t *limits,
     refused = ngx_zapier_limit_judge_all(&chain, 0, states);
 
     if (!refused) {
+        scope = ngx_zapier_limit_right_due(&chain);
+
+        if (scope != NULL) {
+            ngx_zapier_limit_chain_close(&chain);
+
+            if (ngx_zapier_limit_right_ask(limits, claim, scope)
+                == NGX_AGAIN)
+            {
+                return NGX_AGAIN;
+            }
+
+            return ngx_zapier_limit_attempt(limits, claim);
+        }
 
         if (ngx_zapier_limit_provide_all(&chain) != NGX_OK) {
             ngx_zapier_limit_chain_close(&chain);
@@ -150,7 +187,7 @@ ngx_zapier_limit_try(ngx_zapier_limits_t *limits,
 
             claim->alone = 1;
 
-            return ngx_zapier_limit_try(limits, claim);
+            return ngx_zapier_limit_attempt(limits, claim);
 
         case NGX_DECLINED:
             refused = 1;
@@ -331,7 +368,9 @@ ngx_zapier_limit_cancel(ngx_zapier_limits_t *limits,
     ngx_zapier_limit_claim_t *claim)
 {
     ngx_zapier_limit_ask_cancel(claim);
+    ngx_zapier_limit_right_cancel(claim);
     ngx_zapier_limit_return(limits, claim);
+    ngx_zapier_limit_done(limits, claim);
 }
 
 
@@ -383,6 +422,8 @@ ngx_zapier_limit_return(ngx_zapier_limits_t *limits,
 
     ngx_zapier_limit_chain_close(&chain);
 
+    ngx_zapier_limit_right_drop(limits, claim);
+
     if (mask) {
         ngx_zapier_limit_give_back(limits, claim, mask);
     }
@@ -407,6 +448,8 @@ ngx_zapier_limit_done(ngx_zapier_limits_t *limits,
     }
 
     ngx_zapier_limit_chain_close(&chain);
+
+    ngx_zapier_limit_right_drop(limits, claim);
 }
 
 

@@ -25,6 +25,7 @@
 
 
 typedef struct ngx_zapier_limit_counts_s  ngx_zapier_limit_counts_t;
+typedef struct ngx_zapier_limit_news_s    ngx_zapier_limit_news_t;
 
 
 /* where a zone's units are counted */
@@ -77,6 +78,8 @@ typedef struct {
     void                      *link;       /* private: while asking */
     uint64_t                   probe;      /* private: may be so until
                                               then, 0: it is none */
+    uint64_t                   right;      /* private: the same of the fleet,
+                                              1: without, 0: not asked */
 } ngx_zapier_limit_scope_t;
 
 
@@ -112,6 +115,7 @@ struct ngx_zapier_limit_claim_s {
 
     /* private */
     void                      *ask;        /* that it waits for */
+    void                      *right;      /* the same, to probe */
     ngx_queue_t                queue;
     ngx_uint_t                 rounds;
     ngx_uint_t                 alone;      /* Redis cannot be asked */
@@ -125,11 +129,15 @@ typedef struct {
                                               there */
     ngx_str_t                  prefix;     /* of its keys */
 
+    ngx_array_t               *zones;      /* ngx_zapier_limit_zone_t *, all
+                                              that are configured */
+
     /* private */
     ngx_queue_t                asks;       /* under way in this worker */
     ngx_uint_t                 crowd;      /* others who try again now */
     ngx_uint_t                 debts;      /* that Redis is to be told */
     ngx_zapier_shm_table_t     table;
+    ngx_zapier_limit_news_t   *news;       /* NULL: for nobody */
     void                      *chain;      /* what must not be evicted now */
     uint64_t                   wall_read;  /* clock ms */
     uint64_t                   wall;       /* epoch less clock, ms */
@@ -139,6 +147,14 @@ typedef struct {
 /* Adds the table to the zone; at configuration time. */
 ngx_int_t ngx_zapier_limits_init(ngx_conf_t *cf,
     ngx_zapier_limits_t *limits);
+
+/*
+ * In a worker: what other nodes tell of zones that are mirrored and counted
+ * in Redis is taken in from now on.  NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_zapier_limit_news_start(ngx_zapier_limits_t *limits,
+    ngx_cycle_t *cycle);
+void ngx_zapier_limit_news_stop(ngx_zapier_limits_t *limits);
 
 /*
  * May the chain be closed?  0: it is not, or has lately become so.  1: it

@@ -27,7 +27,8 @@ const char  *ngx_zapier_limit_counters[] = {
     "asked",
     "fallback_local",
     "fallback_open",
-    "fallback_closed"
+    "fallback_closed",
+    "told"
 };
 
 

@@ -19,7 +19,6 @@ static ngx_int_t ngx_zapier_limit_link(ngx_zapier_limits_t *limits,
 static ngx_uint_t ngx_zapier_limit_repeated(ngx_zapier_limit_claim_t *claim,
     ngx_uint_t i);
 static void ngx_zapier_limit_clocks(ngx_zapier_limit_chain_t *chain);
-static void ngx_zapier_limit_name(ngx_zapier_limits_t *limits);
 static ngx_int_t ngx_zapier_limit_grow(ngx_zapier_limit_chain_t *chain,
     ngx_zapier_limit_link_t *link);
 
@@ -88,9 +87,7 @@ ngx_zapier_limit_chain_close(ngx_zapier_limit_chain_t *chain)
 }
 
 
-/* A node's name is as old as its zone: it outlives reloads and workers. */
-
-static void
+void
 ngx_zapier_limit_name(ngx_zapier_limits_t *limits)
 {
     ngx_uint_t                  i;

@@ -28,6 +28,12 @@
  */
 #define ngx_zapier_limit_window(zone)  ((zone)->window + (zone)->slack + 1)
 
+/*
+ * ms that a probe is waited for before another call may be one: a worker
+ * can die with it
+ */
+#define NGX_ZAPIER_LIMIT_PROBE_TIME  5000
+
 /* times that a claim asks Redis, against others who take what it got */
 #define NGX_ZAPIER_LIMIT_ROUNDS       8
 
@@ -68,6 +74,7 @@ typedef struct {
     ngx_zapier_limit_mirror_t  next;       /* told already, in force when
                                               the other one has run out */
     uint64_t                   heard;      /* when the mirror was set */
+    uint64_t                   told;       /* when others were told of it */
 
     uint64_t                   closed;     /* the gate, until then */
     uint64_t                   shut;       /* when that was last heard, 0: an
@@ -150,6 +157,12 @@ typedef struct {
 ngx_int_t ngx_zapier_limit_chain_open(ngx_zapier_limit_chain_t *chain,
     ngx_zapier_limits_t *limits, ngx_zapier_limit_claim_t *claim);
 void ngx_zapier_limit_chain_close(ngx_zapier_limit_chain_t *chain);
+
+/*
+ * Names the node in shared memory, under the mutex.  A name is as old as
+ * the zone: it outlives reloads and workers.
+ */
+void ngx_zapier_limit_name(ngx_zapier_limits_t *limits);
 
 /* Makes an entry that a unit can be charged to.  NGX_OK or NGX_ERROR. */
 ngx_int_t ngx_zapier_limit_provide(ngx_zapier_limit_chain_t *chain,
@@ -240,12 +253,40 @@ ngx_uint_t ngx_zapier_limit_lease_open(ngx_zapier_limit_link_t *link,
 ngx_int_t ngx_zapier_limit_ask(ngx_zapier_limit_chain_t *chain,
     ngx_zapier_limit_claim_t *claim);
 
+/* Tries a claim again that was asked for, and calls its handler. */
+void ngx_zapier_limit_ask_finish(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_claim_t *claim);
+
 /* The claim is not tried any more. */
 void ngx_zapier_limit_ask_cancel(ngx_zapier_limit_claim_t *claim);
 
 /* Tells Redis that the marked scopes' units were not used. */
 void ngx_zapier_limit_give_back(ngx_zapier_limits_t *limits,
     ngx_zapier_limit_claim_t *claim, ngx_uint_t mask);
+
+
+/* ngx_zapier_limit_right.c: one probe for all nodes */
+
+/*
+ * The next scope of a zone that the fleet shares for which the claim would
+ * be the probe, and on this node has become it.  NULL: there is none.
+ */
+ngx_zapier_limit_scope_t *ngx_zapier_limit_right_due(
+    ngx_zapier_limit_chain_t *chain);
+
+/*
+ * Asks for the right to it.  NGX_AGAIN: the claim is tried again and its
+ * handler called.  NGX_ERROR: Redis cannot be asked.
+ */
+ngx_int_t ngx_zapier_limit_right_ask(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_claim_t *claim, ngx_zapier_limit_scope_t *scope);
+
+/* The claim is not tried any more. */
+void ngx_zapier_limit_right_cancel(ngx_zapier_limit_claim_t *claim);
+
+/* Gives rights back to probes that there are no more. */
+void ngx_zapier_limit_right_drop(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_claim_t *claim);
 
 
 /* ngx_zapier_limit_mirror.c */
@@ -290,6 +331,14 @@ ngx_uint_t ngx_zapier_limit_gate_probe(ngx_zapier_limit_link_t *link,
 
 /* The call was answered; returns 1 if this has ended a probation. */
 ngx_uint_t ngx_zapier_limit_gate_answered(ngx_zapier_limit_link_t *link);
+
+/* The same by what another node tells of its probe. */
+ngx_uint_t ngx_zapier_limit_gate_open(ngx_zapier_limit_link_t *link,
+    uint64_t sent);
+
+/* Another node has been first: nobody here is the probe for now. */
+void ngx_zapier_limit_gate_yield(ngx_zapier_limit_link_t *link,
+    uint64_t now);
 
 /* Is any scope's probe among the claim? */
 ngx_uint_t ngx_zapier_limit_probes(ngx_zapier_limit_claim_t *claim);

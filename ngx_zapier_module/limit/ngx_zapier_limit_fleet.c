@@ -25,8 +25,6 @@ static void ngx_zapier_limit_ask_store(ngx_zapier_limit_ask_t *ask,
     ngx_uint_t i, ngx_zapier_redis_reply_t **told, uint64_t now);
 static void ngx_zapier_limit_ask_retry(ngx_zapier_limit_ask_t *ask,
     ngx_int_t known);
-static void ngx_zapier_limit_ask_finish(ngx_zapier_limits_t *limits,
-    ngx_zapier_limit_claim_t *claim);
 static void ngx_zapier_limit_ask_units(ngx_zapier_limit_asked_t *asked,
     uint32_t units, uint64_t stamp);
 static void ngx_zapier_limit_ask_end(ngx_event_t *ev);
@@ -293,7 +291,7 @@ ngx_zapier_limit_ask_retry(ngx_zapier_limit_ask_t *ask, ngx_int_t known)
 }
 
 
-static void
+void
 ngx_zapier_limit_ask_finish(ngx_zapier_limits_t *limits,
     ngx_zapier_limit_claim_t *claim)
 {

@@ -18,14 +18,11 @@
 #define NGX_ZAPIER_LIMIT_GATE_PART   16
 #define NGX_ZAPIER_LIMIT_GATE_LATE   1000
 
-/*
- * ms that a probe is waited for before another call may be one: a worker
- * can die with it
- */
-#define NGX_ZAPIER_LIMIT_PROBE_TIME  5000
-
 /* ms until somebody who met a probe may ask again */
 #define NGX_ZAPIER_LIMIT_PROBE_WAIT  100
+
+/* ms after which other nodes are asked whether they still probe */
+#define NGX_ZAPIER_LIMIT_PROBE_ASK   200
 
 /* ms after which nobody comes any more because the gate has opened */
 #define NGX_ZAPIER_LIMIT_PROBATION   60000
@@ -141,6 +138,12 @@ ngx_zapier_limit_gate_probe(ngx_zapier_limit_link_t *link, uint64_t now)
         return 0;
     }
 
+    if (link->scope->probe != 0
+        && link->scope->probe == link->entry->probe)
+    {
+        return 1;
+    }
+
     link->entry->probe = now + NGX_ZAPIER_LIMIT_PROBE_TIME;
     link->scope->probe = link->entry->probe;
 
@@ -178,6 +181,37 @@ ngx_zapier_limit_gate_answered(ngx_zapier_limit_link_t *link)
     link->scope->probe = 0;
 
     return opened;
+}
+
+
+/* Somebody's probe that was sent at that time has had its answer. */
+
+ngx_uint_t
+ngx_zapier_limit_gate_open(ngx_zapier_limit_link_t *link, uint64_t sent)
+{
+    ngx_zapier_limit_entry_t  *entry;
+
+    entry = link->entry;
+
+    if (entry == NULL || entry->shut == 0 || entry->shut >= sent) {
+        return 0;
+    }
+
+    entry->shut = 0;
+    entry->probe = 0;
+
+    return 1;
+}
+
+
+void
+ngx_zapier_limit_gate_yield(ngx_zapier_limit_link_t *link, uint64_t now)
+{
+    if (link->entry != NULL && link->entry->probe == link->scope->probe) {
+        link->entry->probe = now + NGX_ZAPIER_LIMIT_PROBE_ASK;
+    }
+
+    link->scope->probe = 0;
 }
 
 

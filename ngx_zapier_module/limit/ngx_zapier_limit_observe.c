@@ -9,6 +9,7 @@
 #include <ngx_core.h>
 #include <ngx_zapier_limit_count.h>
 #include <ngx_zapier_limit_entry.h>
+#include <ngx_zapier_limit_news.h>
 
 
 #define NGX_ZAPIER_LIMIT_TOO_MANY      429
@@ -17,6 +18,14 @@
 /* s until the log says again that the upstream counts otherwise */
 #define NGX_ZAPIER_LIMIT_SAY_REFUSED   60
 #define NGX_ZAPIER_LIMIT_SAY_LIMIT     600
+
+/*
+ * Other nodes are told of a gate that closes, or stays closed for so much
+ * longer, and of a view that has become stricter, not more often than that,
+ * ms.  Whole seconds of the upstream's differ by as much.
+ */
+#define NGX_ZAPIER_LIMIT_TELL_LONGER   1000
+#define NGX_ZAPIER_LIMIT_TELL_VIEW     200
 
 
 /* bits of scopes of the chain: what is to be said once the mutex is free */
@@ -29,7 +38,17 @@ typedef struct {
     ngx_uint_t                 other;      /* another limit than ours */
     uint32_t                   limit;      /* which */
     int64_t                    left[NGX_ZAPIER_LIMIT_CHAIN];
+    ngx_uint_t                 news;       /* for other nodes */
+    ngx_zapier_limit_item_t    items[NGX_ZAPIER_LIMIT_CHAIN];
 } ngx_zapier_limit_heard_t;
+
+
+/* an entry before the answer */
+typedef struct {
+    uint64_t                   closed;
+    uint32_t                   limit;
+    uint32_t                   remaining;
+} ngx_zapier_limit_before_t;
 
 
 static ngx_uint_t ngx_zapier_limit_silent(ngx_zapier_limit_claim_t *claim,
@@ -40,6 +59,12 @@ static void ngx_zapier_limit_tell(ngx_zapier_limit_chain_t *chain,
 static uint32_t ngx_zapier_limit_clamp(int64_t n);
 static void ngx_zapier_limit_hear(ngx_zapier_limit_chain_t *chain,
     ngx_zapier_limit_told_t *told, ngx_zapier_limit_heard_t *heard);
+static void ngx_zapier_limit_snap(ngx_zapier_limit_entry_t *entry,
+    uint64_t now, ngx_zapier_limit_before_t *before);
+static ngx_uint_t ngx_zapier_limit_note(ngx_zapier_limit_link_t *link,
+    uint64_t now, ngx_zapier_limit_told_t *told,
+    ngx_zapier_limit_before_t *before, ngx_uint_t opened,
+    ngx_zapier_limit_item_t *item);
 static void ngx_zapier_limit_drift(ngx_zapier_limit_chain_t *chain,
     ngx_zapier_limit_told_t *told, ngx_zapier_limit_heard_t *heard);
 static void ngx_zapier_limit_say(ngx_zapier_limit_claim_t *claim,
@@ -54,7 +79,7 @@ ngx_zapier_limit_observe(ngx_zapier_limits_t *limits,
     ngx_zapier_limit_claim_t *claim, ngx_uint_t status,
     ngx_zapier_ratelimit_t *rl)
 {
-    ngx_uint_t                refused;
+    ngx_uint_t                i, refused;
     ngx_zapier_limit_told_t   told;
     ngx_zapier_limit_chain_t  chain;
     ngx_zapier_limit_heard_t  heard;
@@ -66,7 +91,7 @@ ngx_zapier_limit_observe(ngx_zapier_limits_t *limits,
         return;
     }
 
-    ngx_memzero(&heard, sizeof(ngx_zapier_limit_heard_t));
+    ngx_memzero(&heard, offsetof(ngx_zapier_limit_heard_t, items));
 
     heard.status = status;
 
@@ -92,6 +117,15 @@ ngx_zapier_limit_observe(ngx_zapier_limits_t *limits,
     {
         ngx_zapier_limit_say(claim, &chain, &heard);
     }
+
+    for (i = 0; heard.news >> i; i++) {
+        if ((heard.news >> i) & 1) {
+            ngx_zapier_limit_news_tell(limits, chain.links[i].scope,
+                                       &heard.items[i]);
+        }
+    }
+
+    ngx_zapier_limit_right_drop(limits, claim);
 }
 
 
@@ -172,8 +206,9 @@ static void
 ngx_zapier_limit_hear(ngx_zapier_limit_chain_t *chain,
     ngx_zapier_limit_told_t *told, ngx_zapier_limit_heard_t *heard)
 {
-    ngx_uint_t                i, bit;
-    ngx_zapier_limit_link_t  *link;
+    ngx_uint_t                 i, bit;
+    ngx_zapier_limit_link_t   *link;
+    ngx_zapier_limit_before_t  before;
 
     for (i = 0; i < chain->n; i++) {
         link = &chain->links[i];
@@ -193,6 +228,8 @@ ngx_zapier_limit_hear(ngx_zapier_limit_chain_t *chain,
             continue;
         }
 
+        ngx_zapier_limit_snap(link->entry, chain->now, &before);
+
         if (ngx_zapier_limit_mirror_observe(link->entry, chain->now,
                                             link->scope->zone->cooldown,
                                             told))
@@ -203,7 +240,76 @@ ngx_zapier_limit_hear(ngx_zapier_limit_chain_t *chain,
         if (ngx_zapier_limit_gate_answered(link)) {
             heard->opened |= bit;
         }
+
+        if (ngx_zapier_limit_told_to_all(link->scope->zone)
+            && ngx_zapier_limit_note(link, chain->now, told, &before,
+                                     heard->opened & bit, &heard->items[i]))
+        {
+            heard->news |= bit;
+        }
     }
+}
+
+
+static void
+ngx_zapier_limit_snap(ngx_zapier_limit_entry_t *entry, uint64_t now,
+    ngx_zapier_limit_before_t *before)
+{
+    ngx_zapier_limit_mirror_t  *m;
+
+    m = ngx_zapier_limit_mirror(entry, now);
+
+    before->closed = ngx_max(entry->closed, now);
+    before->limit = (m != NULL) ? m->limit : NGX_ZAPIER_LIMIT_UNSET;
+    before->remaining = (m != NULL) ? m->remaining : NGX_ZAPIER_LIMIT_UNSET;
+}
+
+
+/* Is there news for other nodes?  They do not hear of what they know. */
+
+static ngx_uint_t
+ngx_zapier_limit_note(ngx_zapier_limit_link_t *link, uint64_t now,
+    ngx_zapier_limit_told_t *told, ngx_zapier_limit_before_t *before,
+    ngx_uint_t opened, ngx_zapier_limit_item_t *item)
+{
+    ngx_zapier_limit_entry_t   *entry;
+    ngx_zapier_limit_mirror_t  *m;
+
+    entry = link->entry;
+
+    item->limit = told->limit;
+    item->remaining = told->remaining;
+    item->reset = (told->has_reset && told->reset > now)
+                  ? (uint32_t) (told->reset - now) : NGX_ZAPIER_LIMIT_UNSET;
+    item->closed = NGX_ZAPIER_LIMIT_UNSET;
+    item->age = NGX_ZAPIER_LIMIT_UNSET;
+
+    if (opened) {
+        item->kind = NGX_ZAPIER_LIMIT_NEWS_OPEN;
+        item->age = (uint32_t) (now - link->scope->charged);
+        return 1;
+    }
+
+    if (entry->closed >= before->closed + NGX_ZAPIER_LIMIT_TELL_LONGER) {
+        item->kind = NGX_ZAPIER_LIMIT_NEWS_CLOSED;
+        item->closed = (uint32_t) (entry->closed - now);
+        return 1;
+    }
+
+    m = ngx_zapier_limit_mirror(entry, now);
+
+    if (m == NULL
+        || item->reset == NGX_ZAPIER_LIMIT_UNSET
+        || (m->remaining >= before->remaining && m->limit >= before->limit)
+        || now - entry->told < NGX_ZAPIER_LIMIT_TELL_VIEW)
+    {
+        return 0;
+    }
+
+    entry->told = now;
+    item->kind = NGX_ZAPIER_LIMIT_NEWS_VIEW;
+
+    return 1;
 }
 
 

@@ -133,10 +133,12 @@ void ngx_zapier_redis_exit_worker(ngx_zapier_redis_t *redis);
 /*
  * A watch: one more link that reports writes to keys of a prefix by
  * server-assisted client tracking (CLIENT TRACKING ON REDIRECT self BCAST
- * PREFIX, RESP2), and proves several times a second that it still would.
+ * PREFIX, RESP2), or what is published on a channel, and proves several
+ * times a second that it still would.
  */
 struct ngx_zapier_redis_watch_s {
     ngx_str_t                  prefix;     /* of the keys */
+    ngx_str_t                  channel;    /* instead, if not empty */
     ngx_msec_t                 interval;   /* between proofs of life, ms */
     void                      *data;
 
@@ -146,6 +148,10 @@ struct ngx_zapier_redis_watch_s {
     /* key was written or deleted; NULL: anything may have been */
     void                     (*change)(ngx_zapier_redis_watch_t *watch,
                                        ngx_str_t *key);
+
+    /* with a channel, instead: text was published */
+    void                     (*message)(ngx_zapier_redis_watch_t *watch,
+                                        ngx_str_t *text);
 
     /*
      * every change made before sent (ngx_zapier_clock() ms) has been

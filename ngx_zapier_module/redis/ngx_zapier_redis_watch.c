@@ -1,7 +1,8 @@
 
 /*
- * The watch: a link in subscribe mode that gets the server's invalidation
- * messages, redirected to itself because RESP2 has no other way.
+ * The watch: a link in subscribe mode.  It gets the server's invalidation
+ * messages, redirected to itself because RESP2 has no other way, or what is
+ * published on a channel.
  *
  * Silence could mean that nothing changes or that the link is dead, hence
  * the PING: the server reports a change before it answers a PING that was
@@ -47,6 +48,8 @@ static ngx_int_t ngx_zapier_redis_watch_id(ngx_zapier_redis_link_t *link,
     ngx_zapier_redis_reply_t *reply);
 static ngx_int_t ngx_zapier_redis_watch_tracking(
     ngx_zapier_redis_link_t *link, ngx_zapier_redis_reply_t *reply);
+static ngx_int_t ngx_zapier_redis_watch_subscribe(
+    ngx_zapier_redis_link_t *link);
 static ngx_int_t ngx_zapier_redis_watch_refused(
     ngx_zapier_redis_watcher_t *w, ngx_zapier_redis_reply_t *reply,
     const char *what);
@@ -58,6 +61,8 @@ static void ngx_zapier_redis_watch_pong(ngx_zapier_redis_watcher_t *w);
 static ngx_int_t ngx_zapier_redis_watch_message(
     ngx_zapier_redis_watcher_t *w, ngx_zapier_redis_reply_t *payload);
 static void ngx_zapier_redis_watch_closed(ngx_zapier_redis_link_t *link);
+static void ngx_zapier_redis_watch_channel(ngx_zapier_redis_watcher_t *w,
+    ngx_str_t *channel);
 static ngx_uint_t ngx_zapier_redis_watch_is(ngx_zapier_redis_reply_t *reply,
     const char *text);
 
@@ -254,6 +259,10 @@ ngx_zapier_redis_watch_login(ngx_zapier_redis_link_t *link)
 
     link->log.action = "starting the watch";
 
+    if (((ngx_zapier_redis_watcher_t *) link)->watch->channel.len != 0) {
+        return ngx_zapier_redis_watch_subscribe(link);
+    }
+
     ngx_str_set(&argv[0], "CLIENT");
     ngx_str_set(&argv[1], "ID");
 
@@ -297,7 +306,6 @@ static ngx_int_t
 ngx_zapier_redis_watch_tracking(ngx_zapier_redis_link_t *link,
     ngx_zapier_redis_reply_t *reply)
 {
-    ngx_str_t                    argv[2];
     ngx_zapier_redis_watcher_t  *w;
 
     w = (ngx_zapier_redis_watcher_t *) link;
@@ -306,12 +314,22 @@ ngx_zapier_redis_watch_tracking(ngx_zapier_redis_link_t *link,
         return ngx_zapier_redis_watch_refused(w, reply, "CLIENT TRACKING");
     }
 
+    return ngx_zapier_redis_watch_subscribe(link);
+}
+
+
+static ngx_int_t
+ngx_zapier_redis_watch_subscribe(ngx_zapier_redis_link_t *link)
+{
+    ngx_str_t  argv[2];
+
     /* nothing but SUBSCRIBE has its reply here any more */
 
     link->pushing = 1;
 
     ngx_str_set(&argv[0], "SUBSCRIBE");
-    ngx_str_set(&argv[1], NGX_ZAPIER_REDIS_CHANNEL);
+    ngx_zapier_redis_watch_channel((ngx_zapier_redis_watcher_t *) link,
+                                   &argv[1]);
 
     ngx_zapier_redis_link_post(link);
 
@@ -342,8 +360,10 @@ ngx_zapier_redis_watch_refused(ngx_zapier_redis_watcher_t *w,
         w->warned = 1;
 
         ngx_log_error(NGX_LOG_WARN, &w->link.log, 0,
-                      "redis refused %s, changed keys are not reported: "
-                      "\"%*s\"", what, len, text);
+                      "redis refused %s, %s not reported: \"%*s\"", what,
+                      w->watch->channel.len ? "what is published is"
+                                            : "changed keys are",
+                      len, text);
     }
 
     return NGX_ERROR;
@@ -354,9 +374,12 @@ static ngx_int_t
 ngx_zapier_redis_watch_push(ngx_zapier_redis_link_t *link,
     ngx_zapier_redis_reply_t *reply)
 {
+    ngx_str_t                    channel;
     ngx_zapier_redis_watcher_t  *w;
 
     w = (ngx_zapier_redis_watcher_t *) link;
+
+    ngx_zapier_redis_watch_channel(w, &channel);
 
     if (reply->type == NGX_ZAPIER_REDIS_ERROR) {
         return ngx_zapier_redis_watch_error(w, reply);
@@ -370,7 +393,10 @@ ngx_zapier_redis_watch_push(ngx_zapier_redis_link_t *link,
     }
 
     if (reply->type == NGX_ZAPIER_REDIS_ARRAY && reply->nelts == 3
-        && ngx_zapier_redis_watch_is(reply->elts[1], NGX_ZAPIER_REDIS_CHANNEL))
+        && reply->elts[1]->type == NGX_ZAPIER_REDIS_STRING
+        && reply->elts[1]->str.len == channel.len
+        && ngx_memcmp(reply->elts[1]->str.data, channel.data, channel.len)
+           == 0)
     {
         if (ngx_zapier_redis_watch_is(reply->elts[0], "message")) {
             return ngx_zapier_redis_watch_message(w, reply->elts[2]);
@@ -464,6 +490,15 @@ ngx_zapier_redis_watch_message(ngx_zapier_redis_watcher_t *w,
     ngx_uint_t                 i, epoch;
     ngx_zapier_redis_reply_t  *key;
 
+    if (w->watch->channel.len != 0) {
+
+        if (payload->type == NGX_ZAPIER_REDIS_STRING) {
+            w->watch->message(w->watch, &payload->str);
+        }
+
+        return NGX_OK;
+    }
+
     if (payload->type == NGX_ZAPIER_REDIS_NIL) {
         w->watch->change(w->watch, NULL);
         return NGX_OK;
@@ -523,6 +558,19 @@ ngx_zapier_redis_watch_closed(ngx_zapier_redis_link_t *link)
     }
 
     w->watch->down(w->watch);
+}
+
+
+static void
+ngx_zapier_redis_watch_channel(ngx_zapier_redis_watcher_t *w,
+    ngx_str_t *channel)
+{
+    if (w->watch->channel.len != 0) {
+        *channel = w->watch->channel;
+        return;
+    }
+
+    ngx_str_set(channel, NGX_ZAPIER_REDIS_CHANNEL);
 }
 
 

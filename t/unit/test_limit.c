@@ -12,6 +12,7 @@
 #include <ngx_zapier_limit_gate.c>
 #include <ngx_zapier_limit_count.c>
 #include <ngx_zapier_limit_observe.c>
+#include <ngx_zapier_limit_news_text.c>
 #include <ngx_zapier_limit_mirror.c>
 #include <ngx_zapier_limit_view.c>
 #include <ngx_zapier_limit_lease.c>
@@ -29,6 +30,8 @@ static ngx_zapier_shm_node_t   *nodes;
 static ngx_int_t                memory;       /* allocations left */
 static ngx_uint_t               locked;
 static long                     dice;
+static char                     news[NGX_ZAPIER_LIMIT_NEWS_LEN + 1];
+static ngx_uint_t               ntold;
 
 static ngx_log_t                log_;
 static ngx_slab_pool_t          shpool;
@@ -68,6 +71,58 @@ ngx_zapier_limit_give_back(ngx_zapier_limits_t *l,
     (void) l;
     (void) c;
     (void) mask;
+}
+
+
+void
+ngx_zapier_limit_news_tell(ngx_zapier_limits_t *l,
+    ngx_zapier_limit_scope_t *s, ngx_zapier_limit_item_t *item)
+{
+    (void) l;
+
+    ngx_str_set(&item->node, "n");
+    item->zone = s->zone->name;
+    item->key = s->key;
+
+    news[ngx_zapier_limit_news_format((u_char *) news, item)] = '\0';
+    ntold++;
+}
+
+
+ngx_zapier_limit_scope_t *
+ngx_zapier_limit_right_due(ngx_zapier_limit_chain_t *chain)
+{
+    (void) chain;
+
+    return NULL;
+}
+
+
+ngx_int_t
+ngx_zapier_limit_right_ask(ngx_zapier_limits_t *l,
+    ngx_zapier_limit_claim_t *c, ngx_zapier_limit_scope_t *s)
+{
+    (void) l;
+    (void) c;
+    (void) s;
+
+    return NGX_ERROR;
+}
+
+
+void
+ngx_zapier_limit_right_cancel(ngx_zapier_limit_claim_t *c)
+{
+    (void) c;
+}
+
+
+void
+ngx_zapier_limit_right_drop(ngx_zapier_limits_t *l,
+    ngx_zapier_limit_claim_t *c)
+{
+    (void) l;
+    (void) c;
 }
 
 
@@ -854,12 +909,28 @@ counted(ngx_zapier_limit_zone_t *zone, ngx_zapier_limit_counter_e counter)
 
 
 static void
+uncount(void)
+{
+    ngx_zapier_limit_counts_t  *counts;
+
+    while (shared.counts) {
+        counts = shared.counts;
+        shared.counts = counts->next;
+        free(counts);
+    }
+
+    ip.counts = NULL;
+    partner.counts = NULL;
+    tenant.counts = NULL;
+    mirror.counts = NULL;
+}
+
+
+static void
 drift(void)
 {
     fresh();
-    mirror.counts = NULL;
-    ip.counts = NULL;
-    shared.counts = NULL;
+    uncount();
 
     only(&mirror, "acme");
     ok(passes(), "a call");
@@ -900,6 +971,118 @@ drift(void)
     ok(ngx_zapier_limit_may_warn(&limits, &ip,
                                  NGX_ZAPIER_LIMIT_WARN_REFUSED, 60),
        "and may be said again");
+}
+
+
+/* what other nodes are told */
+
+static ngx_uint_t
+told_last(const char *text)
+{
+    ngx_uint_t  n;
+
+    n = ntold;
+    ntold = 0;
+
+    if (n != 0 && strcmp(news, text) != 0) {
+        printf("# told \"%s\"\n", news);
+        return 9;
+    }
+
+    return n;
+}
+
+
+static void
+telling(void)
+{
+    fresh();
+    ntold = 0;
+    mirror.store = NGX_ZAPIER_LIMIT_REDIS;
+    only(&mirror, "a key");
+
+    ok(passes(), "a call");
+    answer(200, UNSET, UNSET, UNSET, UNSET);
+    is_int(told_last(""), 0, "nothing was said");
+    answer(200, 60, 50, 30, UNSET);
+    is_int(told_last("1 v n 60 50 30000 - - 6 mirror a key"), 1, "a view");
+    clock_ms += 199;
+    answer(200, 60, 40, 30, UNSET);
+    is_int(told_last(""), 0, "not too often");
+    clock_ms += 1;
+    answer(200, 60, 40, 30, UNSET);
+    is_int(told_last(""), 0, "not what is known");
+    answer(200, 60, 41, 30, UNSET);
+    is_int(told_last(""), 0, "nor what is looser");
+    answer(200, 60, 39, 30, UNSET);
+    is_int(told_last("1 v n 60 39 30000 - - 6 mirror a key"), 1, "stricter");
+    clock_ms += 200;
+    answer(200, 20, UNSET, UNSET, UNSET);
+    is_int(told_last(""), 0, "a limit without a time");
+
+    answer(429, UNSET, UNSET, UNSET, 7);
+    is_int(told_last("1 c n - - - 7000 - 6 mirror a key"), 1, "closed");
+    clock_ms += 900;
+    answer(429, UNSET, UNSET, UNSET, 7);
+    is_int(told_last(""), 0, "hardly longer");
+    answer(429, 60, 0, 30, 20);
+    is_int(told_last("1 c n 60 0 30000 20000 - 6 mirror a key"), 1, "longer");
+
+    clock_ms += 20000;
+    ok(passes(), "a probe");
+    clock_ms += 70;
+    answer(200, UNSET, UNSET, UNSET, UNSET);
+    is_int(told_last("1 o n - - - - 70 6 mirror a key"), 1, "open");
+
+    mirror.store = NGX_ZAPIER_LIMIT_LOCAL;
+    answer(429, UNSET, UNSET, UNSET, 7);
+    is_int(told_last(""), 0, "a zone of this node alone");
+}
+
+
+static void
+lines(void)
+{
+    size_t                   n;
+    ngx_str_t                text;
+    ngx_uint_t               i;
+    ngx_zapier_limit_item_t  item;
+
+    static const char *bad[] = {
+        "", " ", "1", "1 ", "1 c", "1 c n", "2 c n - - - 9 - 1 z k",
+        "1 x n - - - 9 - 1 z k", "1 cc n - - - 9 - 1 z k",
+        "1 c  - - - 9 - 1 z k", "1 c n - - - 9 - 0  k", "1 c n - - - 9 - - z k",
+        "1 c n - - - 9 - 2 z k", "1 c n - - - 9 - 9 z k", "1 c n - - - 9 - 1 z",
+        "1 c n - - - -9 - 1 z k", "1 c n - - - 9x - 1 z k",
+        "1 c n - - - 999999999999 - 1 z k", "1 c n - - - 9 - 4294967294 z k",
+        "1 c nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn - - - 9 - 1 z k"
+    };
+
+    for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        text.data = (u_char *) strdup(bad[i]);
+        text.len = strlen(bad[i]);
+        is_int(ngx_zapier_limit_news_parse(&text, &item), NGX_DECLINED,
+               bad[i]);
+        free(text.data);
+    }
+
+    ngx_str_set(&text, "1 c n 60 0 4000000000 1500 - 3 a b c d ");
+
+    ok(ngx_zapier_limit_news_parse(&text, &item) == NGX_OK, "a line");
+    is_int(item.kind, NGX_ZAPIER_LIMIT_NEWS_CLOSED, "its kind");
+    is_int(item.limit, 60, "limit");
+    is_int(item.reset, 86400000, "at most a day");
+    is_int(item.closed, 1500, "closed");
+    is_int(item.age, NGX_ZAPIER_LIMIT_UNSET, "not told");
+    ok(item.zone.len == 3 && ngx_memcmp(item.zone.data, "a b", 3) == 0,
+       "a zone with a space");
+    ok(item.key.len == 4 && ngx_memcmp(item.key.data, "c d ", 4) == 0,
+       "a key with two");
+
+    item.reset = 1;
+    n = ngx_zapier_limit_news_format((u_char *) news, &item);
+    ok(n < sizeof(news) && ngx_strncmp(news, "1 c n 60 0 1 1500 - 3 a b c d ",
+                                       n) == 0, "and back");
 }
 
 
@@ -1074,11 +1257,14 @@ main(void)
     gate();
     probe();
     drift();
+    telling();
+    lines();
     both();
     no_memory();
     monotonic();
 
     fresh();
+    uncount();
 
     return done();
 }
