@@ -1312,12 +1312,12 @@ needs "zapier_oauth_client ID" in the http block
 
 
 
-=== TEST 126: zapier_limit_zone store=redis without limit=
+=== TEST 126: zapier_limit_zone slack= without limit=
 --- http_config
-    zapier_limit_zone z key=a store=redis;
+    zapier_limit_zone z key=a store=redis slack=1s;
 --- must_die
 --- error_log
-invalid value "z" in "zapier_limit_zone": "slack=" and "store=redis" have no effect without "limit="
+invalid value "z" in "zapier_limit_zone": "slack=" has no effect without "limit="
 
 
 

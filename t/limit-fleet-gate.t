@@ -17,6 +17,7 @@ my $sandbox = sandbox();
 my $http    = <<'END';
     zapier_limit_zone fleet key=$http_x_key limit=1000 window=1m store=redis;
     zapier_limit_zone alone key=$http_x_key limit=1000 window=1m;
+    zapier_limit_zone told key=$http_x_key store=redis;
 END
 my $server  = <<'END';
         zapier_tenant $http_x_tenant;
@@ -24,6 +25,11 @@ my $server  = <<'END';
 
         location / {
             zapier_limit fleet;
+            proxy_pass http://sandbox/v2/actions;
+        }
+
+        location /told {
+            zapier_limit told;
             proxy_pass http://sandbox/v2/actions;
         }
 
@@ -138,6 +144,34 @@ subtest 'only for zones that the fleet shares' => sub {
     ok closed($nodes[0], undef, '/alone'), 'closed here';
     sleep 0.2;
     ok !closed($nodes[1], undef, '/alone'), 'but not there';
+};
+
+
+subtest 'a zone that only mirrors' => sub {
+    $key++;
+    is ask($nodes[0], told(429, 'Retry-After' => 30), '/told')->{status},
+       429, 'refused';
+    ok((soon { closed($nodes[1], undef, '/told') }), 'closed there, too');
+};
+
+
+subtest 'another database is another fleet' => sub {
+    my $other = node(redis => $redis, sandbox => $sandbox, server => $server,
+                     http => 'zapier_redis redis://127.0.0.1:'
+                             . $redis->port . "/5; $http");
+
+    $redis->cmd(SELECT => 5);
+    token($redis, 'acme');
+    $redis->cmd(SELECT => 0);
+
+    ok((soon { ($redis->cmd(PUBSUB => 'NUMSUB', 'zapier:limit@5'))[1] == 1 }),
+       'it listens');
+    $key++;
+    is ask($nodes[0], told(429, 'Retry-After' => 30))->{status}, 429,
+       'refused';
+    ok((soon { closed($nodes[1]) }), 'closed');
+    ok !closed($other), 'but not there';
+    ok $other->stop, 'stopped';
 };
 
 

@@ -129,12 +129,11 @@ ngx_http_zapier_limit_check(ngx_conf_t *cf, ngx_http_zapier_zone_t *zone,
     }
 
     if (zone->zone.limit == 0
-        && (zone->zone.slack != NGX_HTTP_ZAPIER_SLACK_UNSET
-            || zone->zone.store == NGX_ZAPIER_LIMIT_REDIS))
+        && zone->zone.slack != NGX_HTTP_ZAPIER_SLACK_UNSET)
     {
         return ngx_http_zapier_invalid(cf, name,
-                                       "\"slack=\" and \"store=redis\" have "
-                                       "no effect without \"limit=\"");
+                                       "\"slack=\" has no effect without "
+                                       "\"limit=\"");
     }
 
     return NGX_CONF_OK;

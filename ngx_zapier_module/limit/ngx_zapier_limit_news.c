@@ -73,6 +73,7 @@ ngx_int_t
 ngx_zapier_limit_news_start(ngx_zapier_limits_t *limits, ngx_cycle_t *cycle)
 {
     u_char                     *p;
+    ngx_str_t                  *db;
     ngx_zapier_limit_news_t    *news;
     ngx_zapier_limit_shared_t  *shared;
 
@@ -87,7 +88,12 @@ ngx_zapier_limit_news_start(ngx_zapier_limits_t *limits, ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
-    p = ngx_pnalloc(cycle->pool, limits->prefix.len + sizeof("limit") - 1);
+    /* the databases of a server have their channels in common */
+
+    db = ngx_zapier_redis_db(limits->redis);
+
+    p = ngx_pnalloc(cycle->pool,
+                    limits->prefix.len + sizeof("limit@") - 1 + db->len);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -104,6 +110,12 @@ ngx_zapier_limit_news_start(ngx_zapier_limits_t *limits, ngx_cycle_t *cycle)
     news->channel.data = p;
     p = ngx_cpymem(p, limits->prefix.data, limits->prefix.len);
     p = ngx_cpymem(p, "limit", sizeof("limit") - 1);
+
+    if (db->len != 0) {
+        *p++ = '@';
+        p = ngx_cpymem(p, db->data, db->len);
+    }
+
     news->channel.len = p - news->channel.data;
 
     news->watch.channel = news->channel;

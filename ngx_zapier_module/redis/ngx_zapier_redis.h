@@ -116,6 +116,9 @@ ngx_int_t ngx_zapier_redis_start(ngx_zapier_redis_t *redis,
 void ngx_zapier_redis_cancel(ngx_zapier_redis_cmd_t *cmd);
 
 
+/* The number of the database as text, empty for 0. */
+ngx_str_t *ngx_zapier_redis_db(ngx_zapier_redis_t *redis);
+
 /*
  * When this worker last lost a link that it had not given up by itself, or
  * could not make one: ngx_zapier_clock() ms, 0: never.  What answers since

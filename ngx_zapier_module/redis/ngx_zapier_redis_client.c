@@ -242,3 +242,10 @@ ngx_zapier_redis_jitter(ngx_msec_t delay)
 {
     return delay - delay / 4 + (ngx_msec_t) ngx_random() % (delay / 2 + 1);
 }
+
+
+ngx_str_t *
+ngx_zapier_redis_db(ngx_zapier_redis_t *redis)
+{
+    return &redis->db;
+}
