@@ -1364,3 +1364,31 @@ invalid value "calls=0" in "zapier_limit_fallback": only "open" has parameters: 
 --- must_die
 --- error_log
 "zapier_limit_fallback" directive is duplicate
+
+
+
+=== TEST 132: zapier_dry_run maybe
+--- config
+    zapier_dry_run maybe;
+--- must_die
+--- error_log
+invalid value "maybe" in "zapier_dry_run": "on", "off" or a percentage from 0% to 100% is needed
+
+
+
+=== TEST 133: zapier_dry_run 101%
+--- config
+    zapier_dry_run 101%;
+--- must_die
+--- error_log
+invalid value "101%" in "zapier_dry_run": "on", "off" or a percentage from 0% to 100% is needed
+
+
+
+=== TEST 134: zapier_dry_run twice
+--- config
+    zapier_dry_run on;
+    zapier_dry_run off;
+--- must_die
+--- error_log
+"zapier_dry_run" directive is duplicate

@@ -114,6 +114,7 @@ ngx_http_zapier_create_loc_conf(ngx_conf_t *cf)
     zlcf->auth = NGX_CONF_UNSET_UINT;
     zlcf->limits = NGX_CONF_UNSET_PTR;
     zlcf->fallback = NGX_CONF_UNSET_UINT;
+    zlcf->dry_run = NGX_CONF_UNSET_UINT;
     zlcf->retry = NGX_CONF_UNSET_UINT;
     zlcf->action = NGX_CONF_UNSET_PTR;
     zlcf->authentication = NGX_CONF_UNSET_PTR;
@@ -151,6 +152,8 @@ ngx_http_zapier_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     if (conf->limit_tag == NULL) {
         conf->limit_tag = prev->limit_tag;
     }
+
+    ngx_conf_merge_uint_value(conf->dry_run, prev->dry_run, 0);
 
     if (conf->fallback == NGX_CONF_UNSET_UINT) {
         conf->open_calls = prev->open_calls;

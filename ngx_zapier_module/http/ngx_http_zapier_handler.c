@@ -37,6 +37,8 @@ static ngx_int_t ngx_http_zapier_start_limit(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 static ngx_int_t ngx_http_zapier_check_limit(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
+static ngx_int_t ngx_http_zapier_pass(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
 static ngx_int_t ngx_http_zapier_check_call(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 static ngx_int_t ngx_http_zapier_wait(ngx_http_request_t *r);
@@ -169,6 +171,7 @@ ngx_http_zapier_start(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     zmcf = ngx_http_get_module_main_conf(r, ngx_http_zapier_module);
 
     if (ctx->claim.nscopes != 0
+        && !ctx->dry
         && (ngx_http_zapier_body_awaited(r)
             || ngx_zapier_limit_suspect(&zmcf->limits, &ctx->claim))
         && ngx_zapier_limit_peek(&zmcf->limits, &ctx->claim) != NGX_OK)
@@ -455,11 +458,15 @@ ngx_http_zapier_start_limit(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 static ngx_int_t
 ngx_http_zapier_check_limit(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 {
-    ngx_http_zapier_fault_t      fault;
-    ngx_http_zapier_loc_conf_t  *zlcf;
+    ngx_http_zapier_fault_t  fault;
 
     if (ctx->claim.nscopes != 0) {
         ctx->limited = 1;
+        ctx->claimed = (ctx->claim.verdict == NGX_ZAPIER_LIMIT_PASSED);
+
+        if (!ctx->claimed && ngx_http_zapier_limit_dry(r, ctx)) {
+            return ngx_http_zapier_pass(r, ctx);
+        }
 
         if (ctx->claim.verdict == NGX_ZAPIER_LIMIT_UNKNOWN) {
             return ngx_http_zapier_refuse(r, ctx, NGX_HTTP_SERVICE_UNAVAILABLE,
@@ -487,6 +494,15 @@ ngx_http_zapier_check_limit(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
         ctx->states = r->upstream_states ? r->upstream_states->nelts : 0;
         ctx->upstream = r->upstream;
     }
+
+    return ngx_http_zapier_pass(r, ctx);
+}
+
+
+static ngx_int_t
+ngx_http_zapier_pass(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_http_zapier_loc_conf_t  *zlcf;
 
     r->read_event_handler = ngx_http_block_reading;
 

@@ -10,6 +10,7 @@
 #include <ngx_http.h>
 #include <ngx_sha1.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_zapier_limit_count.h>
 
 
 static ngx_int_t ngx_http_zapier_limit_tag_value(ngx_http_request_t *r,
@@ -40,6 +41,9 @@ ngx_http_zapier_limit_chain(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     claim = &ctx->claim;
     claim->nscopes = 0;
     ngx_memzero(&claim->view, sizeof(ngx_zapier_limit_view_t));
+
+    ctx->dry = (ngx_uint_t) (ngx_random() % 100) < zlcf->dry_run;
+    ctx->let_pass = 0;
 
     claim->fallback = zlcf->fallback;
     claim->open_calls = zlcf->open_calls;
@@ -192,6 +196,40 @@ ngx_http_zapier_limit_units(ngx_http_request_t *r,
     *units = n;
 
     return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_http_zapier_limit_dry(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_zapier_limit_zone_t      *zone;
+    ngx_http_zapier_main_conf_t  *zmcf;
+
+    if (!ctx->dry) {
+        return 0;
+    }
+
+    ctx->let_pass = 1;
+
+    zone = ctx->claim.view.zone;
+
+    if (zone == NULL) {
+        ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                      "dry run: the call would have been refused, its quota "
+                      "is not known");
+        return 1;
+    }
+
+    zmcf = ngx_http_get_module_main_conf(r, ngx_http_zapier_module);
+
+    ngx_zapier_limit_count(&zmcf->limits, zone, NGX_ZAPIER_LIMIT_COUNT_DRY_RUN,
+                           1);
+
+    ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
+                  "dry run: the call would have been refused by limit zone "
+                  "\"%V\"", &zone->name);
+
+    return 1;
 }
 
 

@@ -307,6 +307,48 @@ ngx_http_zapier_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 char *
+ngx_http_zapier_dry_run(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_zapier_loc_conf_t *zlcf = conf;
+
+    ngx_int_t   n;
+    ngx_str_t  *value;
+
+    if (zlcf->dry_run != NGX_CONF_UNSET_UINT) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "on") == 0) {
+        zlcf->dry_run = 100;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_strcmp(value[1].data, "off") == 0) {
+        zlcf->dry_run = 0;
+        return NGX_CONF_OK;
+    }
+
+    n = NGX_ERROR;
+
+    if (value[1].len > 1 && value[1].data[value[1].len - 1] == '%') {
+        n = ngx_atoi(value[1].data, value[1].len - 1);
+    }
+
+    if (n < 0 || n > 100) {
+        return ngx_http_zapier_invalid(cf, &value[1],
+                                       "\"on\", \"off\" or a percentage from "
+                                       "0% to 100% is needed");
+    }
+
+    zlcf->dry_run = n;
+
+    return NGX_CONF_OK;
+}
+
+
+char *
 ngx_http_zapier_limit_fallback(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf)
 {

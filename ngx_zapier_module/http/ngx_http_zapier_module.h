@@ -109,6 +109,7 @@ typedef struct {
     ngx_uint_t                 fallback;   /* ngx_zapier_limit_fall_e */
     uint32_t                   open_calls;
     uint32_t                   open_time;  /* ms */
+    ngx_uint_t                 dry_run;    /* percent */
     ngx_uint_t                 retry;      /* mask of what is called again */
 
     ngx_http_zapier_connect_conf_t  *connect;  /* zapier_connect */
@@ -184,6 +185,8 @@ typedef struct {
     unsigned                   again:1;    /* the call's answer is withheld */
     unsigned                   entered:1;  /* the call has passed our phase */
     unsigned                   complete:1; /* the answer's end was seen */
+    unsigned                   dry:1;      /* limits do not stop it */
+    unsigned                   let_pass:1; /* they would have */
     unsigned                   identified:1; /* by a client_id argument */
 } ngx_http_zapier_ctx_t;
 
@@ -226,6 +229,7 @@ char *ngx_http_zapier_retry(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_zapier_limit_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_zapier_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_zapier_dry_run(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_zapier_limit_fallback(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_zapier_oauth_client(ngx_conf_t *cf, ngx_command_t *cmd,
@@ -353,6 +357,10 @@ ngx_int_t ngx_http_zapier_auth_identify(ngx_http_request_t *r,
 
 
 /* ngx_http_zapier_limit.c */
+
+/* Is a refused call let through all the same?  Counts and logs it. */
+ngx_uint_t ngx_http_zapier_limit_dry(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
 
 /* Evaluates the keys of the location's zones.  NGX_OK or NGX_ERROR. */
 ngx_int_t ngx_http_zapier_limit_chain(ngx_http_request_t *r,

@@ -356,11 +356,16 @@ ngx_http_zapier_limit_status(ngx_http_zapier_ctx_t *ctx)
     static ngx_str_t  passed = ngx_string("PASSED");
     static ngx_str_t  rejected = ngx_string("REJECTED");
     static ngx_str_t  bypass = ngx_string("BYPASS");
+    static ngx_str_t  dry_run = ngx_string("DRY_RUN");
 
     /* zapier_limit off, or refused before the quota was asked */
 
     if (!ctx->limited) {
         return &bypass;
+    }
+
+    if (ctx->let_pass) {
+        return &dry_run;
     }
 
     return (ctx->claim.verdict == NGX_ZAPIER_LIMIT_PASSED) ? &passed

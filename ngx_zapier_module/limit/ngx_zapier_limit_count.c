@@ -28,7 +28,8 @@ const char  *ngx_zapier_limit_counters[] = {
     "fallback_local",
     "fallback_open",
     "fallback_closed",
-    "told"
+    "told",
+    "dry_run"
 };
 
 

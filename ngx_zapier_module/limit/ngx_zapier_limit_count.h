@@ -26,6 +26,7 @@ typedef enum {
     NGX_ZAPIER_LIMIT_COUNT_FALL_OPEN,
     NGX_ZAPIER_LIMIT_COUNT_FALL_CLOSED,
     NGX_ZAPIER_LIMIT_COUNT_TOLD,           /* news to other nodes */
+    NGX_ZAPIER_LIMIT_COUNT_DRY_RUN,        /* refused, but let through */
     NGX_ZAPIER_LIMIT_COUNTERS
 } ngx_zapier_limit_counter_e;
 
