@@ -78,7 +78,7 @@ is client($node)->request(GET => '/dry/v2/actions?k=x',
                           {'X-Tenant' => 'nobody'})->{status}, 401,
     'a token is needed';
 
-like $node->log, qr/\[info\].*dry run: the call would have been refused by
-                    [ ]limit[ ]zone[ ]"here"/x, 'logged';
+like $node->log, qr/\[info\].*dry run: .* refused by limit zone "here"/,
+    'logged';
 
 done_testing();

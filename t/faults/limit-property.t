@@ -1,6 +1,9 @@
 # Whatever happens to four nodes, no interval of a window's length holds more
 # calls than the limit, as the upstream sees them; and where more is asked
 # for, the limit is used.  FAULTS_SECONDS says how long.
+#
+# The fallback is closed, for what others give while Redis cannot be asked is
+# not exact and not meant to be.
 
 use strict;
 use warnings;
@@ -27,6 +30,7 @@ END
     server => <<'END',
         zapier_tenant $http_x_tenant;
         zapier_limit  all tenant;
+        zapier_limit_fallback closed;
         include       $params;
         location /    { proxy_pass http://sandbox; }
 END
