@@ -1,7 +1,7 @@
 
 /*
- * zapier_admin: an operator's verbs on token records, under the URI of the
- * location.  Who may come here is the business of allow, deny and the like.
+ * zapier_admin: an operator's verbs on token records and limits, under the URI
+ * of the location.  Who may come here is the business of allow, deny and so on.
  */
 
 
@@ -83,7 +83,15 @@ static ngx_http_zapier_admin_route_t  ngx_http_zapier_admin_routes[] = {
 
     { ngx_string("counters"), 0, ngx_null_string,
       NGX_HTTP_GET|NGX_HTTP_HEAD, "GET, HEAD",
-      NGX_ZAPIER_STORE_SHOW, ngx_http_zapier_admin_counters }
+      NGX_ZAPIER_STORE_SHOW, ngx_http_zapier_admin_counters },
+
+    { ngx_string("limits"), 0, ngx_null_string,
+      NGX_HTTP_GET|NGX_HTTP_HEAD, "GET, HEAD",
+      NGX_ZAPIER_STORE_SHOW, ngx_http_zapier_admin_zones },
+
+    { ngx_string("limits"), 1, ngx_null_string,
+      NGX_HTTP_GET|NGX_HTTP_HEAD, "GET, HEAD",
+      NGX_ZAPIER_STORE_SHOW, ngx_http_zapier_admin_scope }
 };
 
 
@@ -332,7 +340,10 @@ ngx_http_zapier_admin_begin(ngx_http_zapier_admin_t *admin,
 
     admin->op.verb = route->verb;
 
-    if (route->named && ngx_http_zapier_admin_name(admin, route) != NGX_OK) {
+    if (route->named
+        && route->handler != ngx_http_zapier_admin_scope
+        && ngx_http_zapier_admin_name(admin, route) != NGX_OK)
+    {
         return;
     }
 

@@ -80,9 +80,31 @@ void ngx_http_zapier_admin_answer(ngx_http_zapier_admin_t *admin);
 
 void ngx_http_zapier_admin_counters(ngx_http_zapier_admin_t *admin);
 
+/* Write a member of an object and a comma to p, return the end.  A string
+ * without data and a number that is not there are null. */
+u_char *ngx_http_zapier_admin_string(u_char *p, const char *name,
+    ngx_str_t *value);
+u_char *ngx_http_zapier_admin_number(u_char *p, const char *name, int64_t n,
+    ngx_uint_t there);
+u_char *ngx_http_zapier_admin_flag(u_char *p, const char *name,
+    ngx_uint_t flag);
+
+/* Answers with JSON, or with nothing (NULL). */
+void ngx_http_zapier_admin_send(ngx_http_zapier_admin_t *admin,
+    ngx_uint_t status, ngx_buf_t *b);
+
 /* Answers with one fault. */
 void ngx_http_zapier_admin_error(ngx_http_zapier_admin_t *admin,
     ngx_uint_t status, const char *code, const char *detail);
+
+
+/* ngx_http_zapier_admin_limit.c */
+
+/* All zones with their counters. */
+void ngx_http_zapier_admin_zones(ngx_http_zapier_admin_t *admin);
+
+/* One scope: op.tenant is the zone, the argument "key" its key. */
+void ngx_http_zapier_admin_scope(ngx_http_zapier_admin_t *admin);
 
 
 #endif /* _NGX_HTTP_ZAPIER_ADMIN_H_INCLUDED_ */

@@ -29,14 +29,6 @@ static ngx_buf_t *ngx_http_zapier_admin_records(
     ngx_http_zapier_admin_t *admin);
 static u_char *ngx_http_zapier_admin_record(u_char *p, time_t now,
     ngx_zapier_store_record_t *record);
-static u_char *ngx_http_zapier_admin_string(u_char *p, const char *name,
-    ngx_str_t *value);
-static u_char *ngx_http_zapier_admin_number(u_char *p, const char *name,
-    int64_t n, ngx_uint_t there);
-static u_char *ngx_http_zapier_admin_flag(u_char *p, const char *name,
-    ngx_uint_t flag);
-static void ngx_http_zapier_admin_send(ngx_http_zapier_admin_t *admin,
-    ngx_uint_t status, ngx_buf_t *b);
 
 
 #define ngx_http_zapier_admin_count(name)                                    \
@@ -341,7 +333,7 @@ ngx_http_zapier_admin_record(u_char *p, time_t now,
 }
 
 
-static u_char *
+u_char *
 ngx_http_zapier_admin_string(u_char *p, const char *name, ngx_str_t *value)
 {
     p = ngx_sprintf(p, "\"%s\":", name);
@@ -357,7 +349,7 @@ ngx_http_zapier_admin_string(u_char *p, const char *name, ngx_str_t *value)
 }
 
 
-static u_char *
+u_char *
 ngx_http_zapier_admin_number(u_char *p, const char *name, int64_t n,
     ngx_uint_t there)
 {
@@ -369,14 +361,14 @@ ngx_http_zapier_admin_number(u_char *p, const char *name, int64_t n,
 }
 
 
-static u_char *
+u_char *
 ngx_http_zapier_admin_flag(u_char *p, const char *name, ngx_uint_t flag)
 {
     return ngx_sprintf(p, "\"%s\":%s,", name, flag ? "true" : "false");
 }
 
 
-static void
+void
 ngx_http_zapier_admin_send(ngx_http_zapier_admin_t *admin, ngx_uint_t status,
     ngx_buf_t *b)
 {

@@ -122,6 +122,22 @@ struct ngx_zapier_limit_claim_s {
 };
 
 
+/* how a scope stands on this node; times are ms from now */
+typedef struct {
+    int64_t                    limit;      /* -1: there is none */
+    int64_t                    remaining;  /* -1: nothing is known */
+    uint64_t                   wait;       /* until one unit would pass */
+    uint64_t                   reset;
+    uint32_t                   used;       /* by this node in the window */
+    uint32_t                   leased;     /* units in store */
+    uint64_t                   lease;      /* until they are given back */
+    uint64_t                   closed;     /* until the gate opens */
+    int64_t                    mirrored;   /* what the upstream says is left,
+                                              -1: it has not said lately */
+    uint64_t                   mirror_reset;
+} ngx_zapier_limit_look_t;
+
+
 /* one per http block */
 typedef struct {
     ngx_zapier_shm_t          *shm;
@@ -184,6 +200,11 @@ ngx_int_t ngx_zapier_limit_start(ngx_zapier_limits_t *limits,
 
 /* Calls under way in this worker are given up when it exits. */
 void ngx_zapier_limits_exit_worker(ngx_zapier_limits_t *limits);
+
+/* Charges nothing.  NGX_OK, or NGX_ERROR: the key is too long. */
+ngx_int_t ngx_zapier_limit_look(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_zone_t *zone, ngx_str_t *key,
+    ngx_zapier_limit_look_t *look);
 
 /* The handler will not be called; what was charged is returned. */
 void ngx_zapier_limit_cancel(ngx_zapier_limits_t *limits,
