@@ -81,8 +81,8 @@ openssl("req -x509 -newkey rsa:2048 -nodes -keyout $dir/ca.key",
         "-out $dir/ca.crt -days 2 -subj /CN=test");
 
 my ($port, $listen, $tls) = (free_port(), free_port(), free_port());
-my $paths = join ' ', map { "${_}_temp_path $dir/$_;" }
-    qw(client_body proxy fastcgi uwsgi scgi);
+my $paths = join ' ', "access_log $dir/access.log;",
+    map { "${_}_temp_path $dir/$_;" } qw(client_body proxy fastcgi uwsgi scgi);
 
 sub gateway {
     my ($tls) = @_;
