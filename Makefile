@@ -76,8 +76,10 @@ bench: module                           ## CPU and latency next to peers
 fuzz:                                   ## the fuzzers, for a while
 	$(MAKE) -C t/fuzz long
 
-faults: module                          ## kills during refreshes, ROUNDS=500
+faults: module                          ## kills and quota, ROUNDS=500 SECONDS=300
 	FAULTS_ROUNDS=$(or $(ROUNDS),500) t/lib/run-tests t/faults/token-fleet.t
+	FAULTS_SECONDS=$(or $(SECONDS),300) \
+		t/lib/run-tests -v t/faults/limit-property.t
 
 lint:                                   ## layers and style
 	t/lib/lint

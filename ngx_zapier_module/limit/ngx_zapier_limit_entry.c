@@ -8,6 +8,7 @@
 #include <ngx_core.h>
 #include <ngx_zapier_clock.h>
 #include <ngx_zapier_limit_entry.h>
+#include <ngx_zapier_state.h>
 
 
 /* ms until the wall clock is read anew */
@@ -102,6 +103,14 @@ ngx_zapier_limit_name(ngx_zapier_limits_t *limits)
     for (i = 0; i < sizeof(shared->node); i++) {
         shared->node[i] = (u_char) (ngx_random() >> 8);
     }
+
+#if (NGX_SSL)
+
+    /* nginx's own numbers may be those of a node that started just then */
+
+    (void) ngx_zapier_state_random(shared->node, sizeof(shared->node));
+
+#endif
 
     shared->node[0] |= 1;
 }
