@@ -1392,3 +1392,46 @@ invalid value "101%" in "zapier_dry_run": "on", "off" or a percentage from 0% to
 --- must_die
 --- error_log
 "zapier_dry_run" directive is duplicate
+
+=== TEST 135: zapier_queue 0
+--- config
+    zapier_queue 0;
+--- must_die
+--- error_log
+invalid value "0" in "zapier_queue": "off" or a time from 1ms to 1h is needed
+
+=== TEST 136: zapier_queue 2h
+--- config
+    zapier_queue 2h;
+--- must_die
+--- error_log
+invalid value "2h" in "zapier_queue": "off" or a time from 1ms to 1h is needed
+
+=== TEST 137: zapier_queue 1s max=0
+--- config
+    zapier_queue 1s max=0;
+--- must_die
+--- error_log
+invalid value "max=0" in "zapier_queue": a number from 1 to 1000000 is needed
+
+=== TEST 138: zapier_queue 1s min=1
+--- config
+    zapier_queue 1s min=1;
+--- must_die
+--- error_log
+invalid value "min=1" in "zapier_queue": "max=" or "weight=" is needed
+
+=== TEST 139: zapier_queue off max=1
+--- config
+    zapier_queue off max=1;
+--- must_die
+--- error_log
+invalid value "max=1" in "zapier_queue": "off" stands alone
+
+=== TEST 140: zapier_queue twice
+--- config
+    zapier_queue 1s;
+    zapier_queue 2s;
+--- must_die
+--- error_log
+"zapier_queue" directive is duplicate

@@ -115,6 +115,7 @@ ngx_http_zapier_create_loc_conf(ngx_conf_t *cf)
     zlcf->limits = NGX_CONF_UNSET_PTR;
     zlcf->fallback = NGX_CONF_UNSET_UINT;
     zlcf->dry_run = NGX_CONF_UNSET_UINT;
+    zlcf->queue = NGX_CONF_UNSET_PTR;
     zlcf->retry = NGX_CONF_UNSET_UINT;
     zlcf->action = NGX_CONF_UNSET_PTR;
     zlcf->authentication = NGX_CONF_UNSET_PTR;
@@ -154,6 +155,7 @@ ngx_http_zapier_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     }
 
     ngx_conf_merge_uint_value(conf->dry_run, prev->dry_run, 0);
+    ngx_conf_merge_ptr_value(conf->queue, prev->queue, NULL);
 
     if (conf->fallback == NGX_CONF_UNSET_UINT) {
         conf->open_calls = prev->open_calls;

@@ -117,6 +117,11 @@ ngx_http_zapier_cleanup(void *data)
         zmcf = ngx_http_get_module_main_conf(ctx->request,
                                              ngx_http_zapier_module);
 
-        ngx_zapier_limit_cancel(&zmcf->limits, &ctx->claim);
+        if (ctx->waiter != NULL) {
+            ngx_zapier_limit_queue_cancel(ctx->waiter);
+
+        } else {
+            ngx_zapier_limit_cancel(&zmcf->limits, &ctx->claim);
+        }
     }
 }

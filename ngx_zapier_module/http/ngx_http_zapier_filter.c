@@ -9,6 +9,7 @@
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
 #include <ngx_http_zapier_oauth.h>
+#include <ngx_http_zapier_queue.h>
 #include <ngx_http_zapier_runner.h>
 
 
@@ -60,7 +61,9 @@ ngx_http_zapier_header_filter(ngx_http_request_t *r)
 
     ngx_http_zapier_limit_observe(r, ctx);
 
-    if (ngx_http_zapier_limit_headers(r, ctx) != NGX_OK) {
+    if (ngx_http_zapier_limit_headers(r, ctx) != NGX_OK
+        || ngx_http_zapier_queue_headers(r, ctx) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

@@ -5,6 +5,7 @@
  *
  *     START -> BODY -> TOKEN -> TOKEN_WAIT -> TOKEN_DONE
  *           -> LIMIT_WAIT -> LIMIT_DONE -> PASSED
+ *                                       -> TOKEN ...
  *                                       -> CALL_WAIT -> TOKEN ...
  *
  * Any step may end in REFUSED.  Whatever runs the phases again finds its
@@ -16,6 +17,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_queue.h>
 #include <ngx_http_zapier_runner.h>
 
 
@@ -35,7 +37,11 @@ static ngx_int_t ngx_http_zapier_check_token(ngx_http_request_t *r,
 static ngx_uint_t ngx_http_zapier_token_spent(ngx_http_zapier_ctx_t *ctx);
 static ngx_int_t ngx_http_zapier_start_limit(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
+static ngx_int_t ngx_http_zapier_claim_wait(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx, ngx_int_t rc);
 static ngx_int_t ngx_http_zapier_check_limit(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
+static ngx_int_t ngx_http_zapier_refuse_limit(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 static ngx_int_t ngx_http_zapier_pass(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
@@ -174,7 +180,8 @@ ngx_http_zapier_start(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
         && !ctx->dry
         && (ngx_http_zapier_body_awaited(r)
             || ngx_zapier_limit_suspect(&zmcf->limits, &ctx->claim))
-        && ngx_zapier_limit_peek(&zmcf->limits, &ctx->claim) != NGX_OK)
+        && ngx_zapier_limit_peek(&zmcf->limits, &ctx->claim) != NGX_OK
+        && ctx->claim.wait > ngx_http_zapier_queue_time(r, ctx))
     {
         return ngx_http_zapier_check_limit(r, ctx);
     }
@@ -432,20 +439,45 @@ static ngx_int_t
 ngx_http_zapier_start_limit(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 {
     ngx_int_t                     rc;
+    ngx_http_zapier_loc_conf_t   *zlcf;
     ngx_http_zapier_main_conf_t  *zmcf;
 
-    if (ctx->claim.nscopes == 0) {
+    if (ctx->claim.nscopes == 0 || ctx->claimed) {
+
+        /* what has waited for its quota has it already */
+
         return ngx_http_zapier_check_limit(r, ctx);
+    }
+
+    ctx->claim.log = r->connection->log;
+
+    zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
+
+    if (zlcf->queue != NULL) {
+        rc = ngx_http_zapier_queue_start(r, ctx);
+
+        if (rc == NGX_ERROR) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        return ngx_http_zapier_claim_wait(r, ctx, rc);
     }
 
     zmcf = ngx_http_get_module_main_conf(r, ngx_http_zapier_module);
 
-    ctx->claim.log = r->connection->log;
     ctx->claim.handler = ngx_http_zapier_claim_handler;
     ctx->claim.data = ctx;
 
     rc = ngx_zapier_limit_start(&zmcf->limits, &ctx->claim);
 
+    return ngx_http_zapier_claim_wait(r, ctx, rc);
+}
+
+
+static ngx_int_t
+ngx_http_zapier_claim_wait(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
+    ngx_int_t rc)
+{
     if (rc == NGX_AGAIN) {
         ctx->state = NGX_HTTP_ZAPIER_LIMIT_WAIT;
         return ngx_http_zapier_wait(r);
@@ -458,8 +490,6 @@ ngx_http_zapier_start_limit(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 static ngx_int_t
 ngx_http_zapier_check_limit(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 {
-    ngx_http_zapier_fault_t  fault;
-
     if (ctx->claim.nscopes != 0) {
         ctx->limited = 1;
         ctx->claimed = (ctx->claim.verdict == NGX_ZAPIER_LIMIT_PASSED);
@@ -476,26 +506,43 @@ ngx_http_zapier_check_limit(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
         }
 
         if (ctx->claim.verdict == NGX_ZAPIER_LIMIT_REJECTED) {
-            ngx_memzero(&fault, sizeof(ngx_http_zapier_fault_t));
-
-            ngx_str_set(&fault.code, "rate_limited");
-            ngx_str_set(&fault.detail, "The quota is used up, the call was "
-                                       "not sent.");
-            fault.offset = -1;
-            fault.scope = ctx->claim.view.zone->name;
-            fault.retry_after = ctx->claim.view.retry_after;
-
-            return ngx_http_zapier_error(r, ctx, NGX_HTTP_TOO_MANY_REQUESTS,
-                                         &fault, 1);
+            return ngx_http_zapier_refuse_limit(r, ctx);
         }
 
-        ctx->claimed = 1;
         ctx->observed = 0;
         ctx->states = r->upstream_states ? r->upstream_states->nelts : 0;
         ctx->upstream = r->upstream;
     }
 
     return ngx_http_zapier_pass(r, ctx);
+}
+
+
+static ngx_int_t
+ngx_http_zapier_refuse_limit(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_http_zapier_fault_t  fault;
+
+    ngx_memzero(&fault, sizeof(ngx_http_zapier_fault_t));
+
+    if (ctx->waiter != NULL && ctx->waiter->full) {
+        ngx_str_set(&fault.code, "queue_full");
+        ngx_str_set(&fault.detail, "The quota is used up, and too many calls "
+                                   "wait for it already.");
+
+    } else {
+        ngx_str_set(&fault.code, "rate_limited");
+        ngx_str_set(&fault.detail, "The quota is used up, the call was not "
+                                   "sent.");
+    }
+
+    fault.offset = -1;
+    fault.scope = ctx->claim.view.zone->name;
+    fault.retry_after = ctx->claim.view.retry_after;
+
+    return ngx_http_zapier_error(r, ctx, NGX_HTTP_TOO_MANY_REQUESTS, &fault,
+                                 1);
 }
 
 
@@ -577,6 +624,31 @@ ngx_http_zapier_claim_handler(ngx_zapier_limit_claim_t *claim)
     ngx_http_zapier_ctx_t *ctx = claim->data;
 
     ctx->state = NGX_HTTP_ZAPIER_LIMIT_DONE;
+
+    ngx_http_zapier_resume(ctx->request);
+}
+
+
+/* A token that was good before may have expired or changed meanwhile. */
+
+void
+ngx_http_zapier_queue_handler(ngx_zapier_limit_waiter_t *waiter)
+{
+    ngx_http_zapier_ctx_t *ctx = waiter->data;
+
+    ctx->state = NGX_HTTP_ZAPIER_LIMIT_DONE;
+
+    if (waiter->waited != 0) {
+        ctx->queued = 1;
+
+        if (ctx->claim.verdict == NGX_ZAPIER_LIMIT_PASSED) {
+            ctx->claimed = 1;
+            ctx->state = NGX_HTTP_ZAPIER_TOKEN;
+
+            ngx_explicit_memzero(ctx->token.authorization.data,
+                                 ctx->token.authorization.len);
+        }
+    }
 
     ngx_http_zapier_resume(ctx->request);
 }

@@ -181,6 +181,13 @@ static ngx_command_t  ngx_http_zapier_commands[] = {
       0,
       NULL },
 
+    { ngx_string("zapier_queue"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE123,
+      ngx_http_zapier_queue,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("zapier_retry"),
       NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_http_zapier_retry,

@@ -18,6 +18,7 @@
 #include <ngx_zapier_token.h>
 #include <ngx_zapier_token_keyring.h>
 #include <ngx_zapier_limit.h>
+#include <ngx_zapier_limit_queue.h>
 
 
 #define NGX_HTTP_ZAPIER_BODY_OFF         0
@@ -92,6 +93,7 @@ typedef struct {
 
 
 typedef struct ngx_http_zapier_connect_conf_s  ngx_http_zapier_connect_conf_t;
+typedef struct ngx_http_zapier_queue_conf_s    ngx_http_zapier_queue_conf_t;
 
 
 typedef struct {
@@ -110,6 +112,7 @@ typedef struct {
     uint32_t                   open_calls;
     uint32_t                   open_time;  /* ms */
     ngx_uint_t                 dry_run;    /* percent */
+    ngx_http_zapier_queue_conf_t  *queue;  /* zapier_queue, NULL: off */
     ngx_uint_t                 retry;      /* mask of what is called again */
 
     ngx_http_zapier_connect_conf_t  *connect;  /* zapier_connect */
@@ -166,6 +169,10 @@ typedef struct {
                                               claim */
     ngx_http_upstream_t       *upstream;   /* r->upstream before it */
 
+    ngx_zapier_limit_waiter_t *waiter;     /* of zapier_queue */
+    ngx_msec_t                 queue_until; /* ngx_current_msec */
+    ngx_uint_t                 preferred_wait; /* s */
+
     ngx_http_request_t        *call;       /* the runner's subrequest */
     ngx_int_t                  call_rc;    /* what became of it */
     ngx_uint_t                 attempts;   /* calls that were made again */
@@ -187,6 +194,8 @@ typedef struct {
     unsigned                   complete:1; /* the answer's end was seen */
     unsigned                   dry:1;      /* limits do not stop it */
     unsigned                   let_pass:1; /* they would have */
+    unsigned                   queued:1;   /* it has waited for quota */
+    unsigned                   preferred:1; /* Prefer: wait=N was heeded */
     unsigned                   identified:1; /* by a client_id argument */
 } ngx_http_zapier_ctx_t;
 
@@ -230,6 +239,7 @@ char *ngx_http_zapier_limit_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_zapier_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_zapier_dry_run(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_zapier_queue(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_zapier_limit_fallback(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_zapier_oauth_client(ngx_conf_t *cf, ngx_command_t *cmd,

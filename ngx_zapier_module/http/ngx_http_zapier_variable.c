@@ -22,6 +22,10 @@ static ngx_int_t ngx_http_zapier_limit_number_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 static ngx_int_t ngx_http_zapier_redis_time_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_zapier_queue_time_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data);
+static ngx_int_t ngx_http_zapier_time_set(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, ngx_int_t ms);
 static ngx_int_t ngx_http_zapier_decision_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data);
 
@@ -76,6 +80,9 @@ static ngx_http_variable_t  ngx_http_zapier_vars[] = {
 
     { ngx_string("zapier_redis_time"), NULL,
       ngx_http_zapier_redis_time_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("zapier_queue_time"), NULL,
+      ngx_http_zapier_queue_time_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("zapier_decision"), NULL,
       ngx_http_zapier_decision_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
@@ -240,9 +247,6 @@ static ngx_int_t
 ngx_http_zapier_redis_time_variable(ngx_http_request_t *r,
     ngx_http_variable_value_t *v, uintptr_t data)
 {
-    u_char                 *p;
-    ngx_int_t               ms;
-    ngx_str_t               value;
     ngx_http_zapier_ctx_t  *ctx;
 
     ctx = ngx_http_zapier_get_ctx(r);
@@ -252,12 +256,37 @@ ngx_http_zapier_redis_time_variable(ngx_http_request_t *r,
         return ngx_http_zapier_variable_set(v, NULL);
     }
 
+    return ngx_http_zapier_time_set(r, v, ctx->token.redis_time);
+}
+
+
+static ngx_int_t
+ngx_http_zapier_queue_time_variable(ngx_http_request_t *r,
+    ngx_http_variable_value_t *v, uintptr_t data)
+{
+    ngx_http_zapier_ctx_t  *ctx;
+
+    ctx = ngx_http_zapier_get_ctx(r);
+
+    if (ctx == NULL || !ctx->queued) {
+        return ngx_http_zapier_variable_set(v, NULL);
+    }
+
+    return ngx_http_zapier_time_set(r, v, ctx->waiter->waited);
+}
+
+
+static ngx_int_t
+ngx_http_zapier_time_set(ngx_http_request_t *r, ngx_http_variable_value_t *v,
+    ngx_int_t ms)
+{
+    u_char     *p;
+    ngx_str_t   value;
+
     p = ngx_pnalloc(r->pool, NGX_INT_T_LEN + 4);
     if (p == NULL) {
         return NGX_ERROR;
     }
-
-    ms = ctx->token.redis_time;
 
     value.data = p;
     value.len = ngx_sprintf(p, "%i.%03i", ms / 1000, ms % 1000) - p;
@@ -288,9 +317,10 @@ ngx_http_zapier_decision_variable(ngx_http_request_t *r,
 
     len = sizeof("{\"tenant\":\"\",\"token\":\"\",\"limit\":\"\","
                  "\"scope\":\"\",\"remaining\":,\"reset\":,\"redis_ms\":,"
+                 "\"queue_ms\":,"
                  "\"error\":\"\"}")
           + ctx->tenant.len + 2 * sizeof("REJECTED") + 2 * NGX_INT64_LEN
-          + NGX_INT_T_LEN + ctx->error.len
+          + 2 * NGX_INT_T_LEN + ctx->error.len
           + (view->zone ? 6 * view->zone->name.len : 0);
 
     p = ngx_pnalloc(r->pool, len);
@@ -318,6 +348,10 @@ ngx_http_zapier_decision_variable(ngx_http_request_t *r,
 
     if (ctx->token.handler != NULL && ctx->token.redis_time >= 0) {
         p = ngx_sprintf(p, ",\"redis_ms\":%i", ctx->token.redis_time);
+    }
+
+    if (ctx->queued) {
+        p = ngx_sprintf(p, ",\"queue_ms\":%M", ctx->waiter->waited);
     }
 
     if (ctx->error.len != 0) {
@@ -357,6 +391,7 @@ ngx_http_zapier_limit_status(ngx_http_zapier_ctx_t *ctx)
     static ngx_str_t  rejected = ngx_string("REJECTED");
     static ngx_str_t  bypass = ngx_string("BYPASS");
     static ngx_str_t  dry_run = ngx_string("DRY_RUN");
+    static ngx_str_t  queued = ngx_string("QUEUED");
 
     /* zapier_limit off, or refused before the quota was asked */
 
@@ -368,8 +403,11 @@ ngx_http_zapier_limit_status(ngx_http_zapier_ctx_t *ctx)
         return &dry_run;
     }
 
-    return (ctx->claim.verdict == NGX_ZAPIER_LIMIT_PASSED) ? &passed
-                                                           : &rejected;
+    if (ctx->claim.verdict != NGX_ZAPIER_LIMIT_PASSED) {
+        return &rejected;
+    }
+
+    return ctx->queued ? &queued : &passed;
 }
 
 

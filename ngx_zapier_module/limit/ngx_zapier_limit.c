@@ -37,6 +37,7 @@ ngx_zapier_limits_init(ngx_conf_t *cf, ngx_zapier_limits_t *limits)
     limits->asks.next = NULL;
     limits->crowd = 0;
     limits->debts = 0;
+    limits->queues = NULL;
 
     limits->table.name = "limits";
     limits->table.evict = ngx_zapier_limit_evict;
@@ -84,6 +85,8 @@ ngx_zapier_limit_peek(ngx_zapier_limits_t *limits,
     }
 
     refused = ngx_zapier_limit_judge_all(&chain, 0, states);
+
+    claim->wait = ngx_zapier_limit_remember(&chain, states);
 
     ngx_zapier_limit_chain_close(&chain);
 

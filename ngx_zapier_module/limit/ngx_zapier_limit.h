@@ -86,6 +86,7 @@ typedef struct {
 /* what is told to callers, of the scope that binds */
 typedef struct {
     ngx_zapier_limit_zone_t   *zone;       /* NULL: nothing is known */
+    ngx_zapier_limit_scope_t  *scope;      /* private: of the claim */
     int64_t                    limit;      /* -1: only that it is used up
                                               or how much is left */
     int64_t                    remaining;
@@ -154,6 +155,7 @@ typedef struct {
     ngx_uint_t                 debts;      /* that Redis is to be told */
     ngx_zapier_shm_table_t     table;
     ngx_zapier_limit_news_t   *news;       /* NULL: for nobody */
+    void                      *queues;     /* of this worker's waiters */
     void                      *chain;      /* what must not be evicted now */
     uint64_t                   wall_read;  /* clock ms */
     uint64_t                   wall;       /* epoch less clock, ms */

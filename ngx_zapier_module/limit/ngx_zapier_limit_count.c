@@ -29,7 +29,10 @@ const char  *ngx_zapier_limit_counters[] = {
     "fallback_open",
     "fallback_closed",
     "told",
-    "dry_run"
+    "dry_run",
+    "queued",
+    "queue_late",
+    "queue_full"
 };
 
 

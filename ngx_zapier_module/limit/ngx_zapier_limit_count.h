@@ -27,6 +27,9 @@ typedef enum {
     NGX_ZAPIER_LIMIT_COUNT_FALL_CLOSED,
     NGX_ZAPIER_LIMIT_COUNT_TOLD,           /* news to other nodes */
     NGX_ZAPIER_LIMIT_COUNT_DRY_RUN,        /* refused, but let through */
+    NGX_ZAPIER_LIMIT_COUNT_QUEUED,         /* calls that had to wait */
+    NGX_ZAPIER_LIMIT_COUNT_QUEUE_LATE,     /* ... in vain */
+    NGX_ZAPIER_LIMIT_COUNT_QUEUE_FULL,     /* refused for want of room */
     NGX_ZAPIER_LIMIT_COUNTERS
 } ngx_zapier_limit_counter_e;
 

@@ -85,13 +85,14 @@ ngx_zapier_limit_show(ngx_zapier_limit_chain_t *chain,
         }
 
         best = state;
-        view->zone = chain->links[i].scope->zone;
+        view->scope = chain->links[i].scope;
     }
 
     if (best == NULL) {
         return;
     }
 
+    view->zone = view->scope->zone;
     view->limit = best->limit;
     view->remaining = best->remaining;
     view->reset = (time_t) ((chain->wall + best->reset + 999
