@@ -785,7 +785,7 @@ invalid value "cooldown=2d" in "zapier_limit_zone": a time from 1ms to 1d is nee
     zapier_limit_zone z key=a mirror=yes;
 --- must_die
 --- error_log
-invalid value "mirror=yes" in "zapier_limit_zone": "key=", "limit=", "window=", "mirror=on|off", "cooldown=", "weight=", "slack=" or "store=local|redis" is needed
+invalid value "mirror=yes" in "zapier_limit_zone": "key=", "limit=", "window=", "mirror=on|off", "cooldown=", "weight=", "share=", "share_weight=", "slack=" or "store=local|redis" is needed
 
 
 
@@ -794,7 +794,7 @@ invalid value "mirror=yes" in "zapier_limit_zone": "key=", "limit=", "window=", 
     zapier_limit_zone z key=a weight=;
 --- must_die
 --- error_log
-invalid value "weight=" in "zapier_limit_zone": "key=", "limit=", "window=", "mirror=on|off", "cooldown=", "weight=", "slack=" or "store=local|redis" is needed
+invalid value "weight=" in "zapier_limit_zone": "key=", "limit=", "window=", "mirror=on|off", "cooldown=", "weight=", "share=", "share_weight=", "slack=" or "store=local|redis" is needed
 
 
 
@@ -803,7 +803,7 @@ invalid value "weight=" in "zapier_limit_zone": "key=", "limit=", "window=", "mi
     zapier_limit_zone z key=a key=;
 --- must_die
 --- error_log
-invalid value "key=" in "zapier_limit_zone": "key=", "limit=", "window=", "mirror=on|off", "cooldown=", "weight=", "slack=" or "store=local|redis" is needed
+invalid value "key=" in "zapier_limit_zone": "key=", "limit=", "window=", "mirror=on|off", "cooldown=", "weight=", "share=", "share_weight=", "slack=" or "store=local|redis" is needed
 
 
 
@@ -812,7 +812,7 @@ invalid value "key=" in "zapier_limit_zone": "key=", "limit=", "window=", "mirro
     zapier_limit_zone z key=a rate=1r/s;
 --- must_die
 --- error_log
-invalid value "rate=1r/s" in "zapier_limit_zone": "key=", "limit=", "window=", "mirror=on|off", "cooldown=", "weight=", "slack=" or "store=local|redis" is needed
+invalid value "rate=1r/s" in "zapier_limit_zone": "key=", "limit=", "window=", "mirror=on|off", "cooldown=", "weight=", "share=", "share_weight=", "slack=" or "store=local|redis" is needed
 
 
 
@@ -821,7 +821,7 @@ invalid value "rate=1r/s" in "zapier_limit_zone": "key=", "limit=", "window=", "
     zapier_limit_zone z key=a store=disk;
 --- must_die
 --- error_log
-invalid value "store=disk" in "zapier_limit_zone": "key=", "limit=", "window=", "mirror=on|off", "cooldown=", "weight=", "slack=" or "store=local|redis" is needed
+invalid value "store=disk" in "zapier_limit_zone": "key=", "limit=", "window=", "mirror=on|off", "cooldown=", "weight=", "share=", "share_weight=", "slack=" or "store=local|redis" is needed
 
 
 
@@ -1435,3 +1435,17 @@ invalid value "max=1" in "zapier_queue": "off" stands alone
 --- must_die
 --- error_log
 "zapier_queue" directive is duplicate
+
+=== TEST 141: zapier_limit_zone share= without limit=
+--- http_config
+    zapier_limit_zone z key=a share=$zapier_tenant;
+--- must_die
+--- error_log
+invalid value "z" in "zapier_limit_zone": "share=" has no effect without "limit="
+
+=== TEST 142: zapier_limit_zone share_weight= without share=
+--- http_config
+    zapier_limit_zone z key=a limit=1 window=1s share_weight=3;
+--- must_die
+--- error_log
+invalid value "z" in "zapier_limit_zone": "share_weight=" has no effect without "share="

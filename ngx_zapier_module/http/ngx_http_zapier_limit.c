@@ -19,6 +19,8 @@ static ngx_int_t ngx_http_zapier_limit_digest(ngx_http_request_t *r,
     ngx_str_t *key);
 static ngx_int_t ngx_http_zapier_limit_units(ngx_http_request_t *r,
     ngx_http_zapier_zone_t *zone, uint32_t *units);
+static ngx_int_t ngx_http_zapier_limit_share(ngx_http_request_t *r,
+    ngx_http_zapier_zone_t *zone, ngx_zapier_limit_scope_t *scope);
 static ngx_int_t ngx_http_zapier_limit_header(ngx_http_request_t *r,
     const char *name, int64_t number, u_char **p);
 static void ngx_http_zapier_limit_hide(ngx_http_request_t *r,
@@ -48,6 +50,7 @@ ngx_http_zapier_limit_chain(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     claim->fallback = zlcf->fallback;
     claim->open_calls = zlcf->open_calls;
     claim->open_time = zlcf->open_time;
+    claim->patient = (zlcf->queue != NULL);
 
     if (ngx_http_zapier_limit_tag_value(r, zlcf, &claim->tag) != NGX_OK) {
         return NGX_ERROR;
@@ -89,7 +92,8 @@ ngx_http_zapier_limit_chain(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
         scope->stamp = 0;
 
         if (ngx_http_zapier_limit_units(r, zones[i], &scope->units)
-            != NGX_OK)
+            != NGX_OK
+            || ngx_http_zapier_limit_share(r, zones[i], scope) != NGX_OK)
         {
             return NGX_ERROR;
         }
@@ -194,6 +198,58 @@ ngx_http_zapier_limit_units(ngx_http_request_t *r,
     }
 
     *units = n;
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_zapier_limit_share(ngx_http_request_t *r,
+    ngx_http_zapier_zone_t *zone, ngx_zapier_limit_scope_t *scope)
+{
+    ngx_int_t                     n;
+    ngx_str_t                     value;
+    ngx_http_zapier_main_conf_t  *zmcf;
+
+    scope->party = 0;
+    scope->weight = 1;
+
+    if (zone->share == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_complex_value(r, zone->share, &value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (value.len == 0) {
+        return NGX_OK;
+    }
+
+    zmcf = ngx_http_get_module_main_conf(r, ngx_http_zapier_module);
+
+    scope->party = ngx_zapier_shm_hash(zmcf->limits.shm, value.data,
+                                       value.len)
+                   | 1;
+
+    if (zone->share_weight == NULL) {
+        return NGX_OK;
+    }
+
+    if (ngx_http_complex_value(r, zone->share_weight, &value) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    n = ngx_atoi(value.data, value.len);
+
+    if (n < 1 || n > NGX_ZAPIER_LIMIT_QUEUE_WEIGHT) {
+        ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+                      "invalid share_weight \"%V\" for zapier_limit_zone "
+                      "\"%V\", 1 is taken", &value, &zone->zone.name);
+        return NGX_OK;
+    }
+
+    scope->weight = n;
 
     return NGX_OK;
 }

@@ -25,6 +25,8 @@ static char *ngx_http_zapier_limit_check(ngx_conf_t *cf,
     ngx_http_zapier_zone_t *zone, ngx_str_t *name);
 static char *ngx_http_zapier_limit_time(ngx_conf_t *cf, ngx_str_t *value,
     ngx_str_t *text, uint32_t *time);
+static ngx_http_complex_value_t **ngx_http_zapier_limit_value(
+    ngx_http_zapier_zone_t *zone, ngx_str_t *value, ngx_str_t *rest);
 static char *ngx_http_zapier_limit_option(ngx_conf_t *cf,
     ngx_http_zapier_zone_t *zone, ngx_str_t *value);
 
@@ -85,6 +87,8 @@ ngx_http_zapier_limit_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
                                       sizeof("$zapier_tenant") - 1)
                           == 0);
 
+    zone->zone.share = (zone->share != NULL);
+
     rv = ngx_http_zapier_limit_check(cf, zone, &value[1]);
 
     if (rv != NGX_CONF_OK) {
@@ -116,6 +120,18 @@ ngx_http_zapier_limit_check(ngx_conf_t *cf, ngx_http_zapier_zone_t *zone,
                                        "together");
     }
 
+    if (zone->share != NULL && zone->zone.limit == 0) {
+        return ngx_http_zapier_invalid(cf, name,
+                                       "\"share=\" has no effect without "
+                                       "\"limit=\"");
+    }
+
+    if (zone->share_weight != NULL && zone->share == NULL) {
+        return ngx_http_zapier_invalid(cf, name,
+                                       "\"share_weight=\" has no effect "
+                                       "without \"share=\"");
+    }
+
     if (zone->zone.limit == 0 && !zone->zone.mirror) {
         return ngx_http_zapier_invalid(cf, name,
                                        "the zone limits nothing, it needs "
@@ -140,19 +156,44 @@ ngx_http_zapier_limit_check(ngx_conf_t *cf, ngx_http_zapier_zone_t *zone,
 }
 
 
+/* Where an option goes that may have variables; NULL: it may not. */
+
+static ngx_http_complex_value_t **
+ngx_http_zapier_limit_value(ngx_http_zapier_zone_t *zone, ngx_str_t *value,
+    ngx_str_t *rest)
+{
+    if (ngx_http_zapier_prefix(value, "key=", rest)) {
+        return &zone->key;
+    }
+
+    if (ngx_http_zapier_prefix(value, "weight=", rest)) {
+        return &zone->weight;
+    }
+
+    if (ngx_http_zapier_prefix(value, "share=", rest)) {
+        return &zone->share;
+    }
+
+    if (ngx_http_zapier_prefix(value, "share_weight=", rest)) {
+        return &zone->share_weight;
+    }
+
+    return NULL;
+}
+
+
 static char *
 ngx_http_zapier_limit_option(ngx_conf_t *cf, ngx_http_zapier_zone_t *zone,
     ngx_str_t *value)
 {
-    ngx_int_t  n;
-    ngx_str_t  rest;
+    ngx_int_t                   n;
+    ngx_str_t                   rest;
+    ngx_http_complex_value_t  **cvp;
 
-    if (ngx_http_zapier_prefix(value, "key=", &rest) && rest.len != 0) {
-        return ngx_http_zapier_complex(cf, &rest, &zone->key);
-    }
+    cvp = ngx_http_zapier_limit_value(zone, value, &rest);
 
-    if (ngx_http_zapier_prefix(value, "weight=", &rest) && rest.len != 0) {
-        return ngx_http_zapier_complex(cf, &rest, &zone->weight);
+    if (cvp != NULL && rest.len != 0) {
+        return ngx_http_zapier_complex(cf, &rest, cvp);
     }
 
     if (ngx_http_zapier_prefix(value, "limit=", &rest)) {
@@ -217,7 +258,8 @@ ngx_http_zapier_limit_option(ngx_conf_t *cf, ngx_http_zapier_zone_t *zone,
     return ngx_http_zapier_invalid(cf, value,
                                    "\"key=\", \"limit=\", \"window=\", "
                                    "\"mirror=on|off\", \"cooldown=\", "
-                                   "\"weight=\", \"slack=\" or "
+                                   "\"weight=\", \"share=\", "
+                                   "\"share_weight=\", \"slack=\" or "
                                    "\"store=local|redis\" is needed");
 }
 

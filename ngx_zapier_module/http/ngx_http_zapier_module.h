@@ -52,6 +52,8 @@ typedef struct {
     ngx_http_complex_value_t  *key;        /* NULL: named, never defined */
     ngx_uint_t                 by_tenant;  /* the key is $zapier_tenant */
     ngx_http_complex_value_t  *weight;     /* NULL: one unit a call */
+    ngx_http_complex_value_t  *share;      /* by whom, NULL: not shared */
+    ngx_http_complex_value_t  *share_weight; /* NULL: 1 */
     u_char                    *file;       /* where it was first named */
     ngx_uint_t                 line;
 } ngx_http_zapier_zone_t;

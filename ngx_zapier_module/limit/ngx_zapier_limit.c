@@ -19,9 +19,13 @@ static void ngx_zapier_limit_prepare(ngx_zapier_limit_chain_t *chain);
 static void ngx_zapier_limit_tally(ngx_zapier_limit_chain_t *chain,
     ngx_zapier_limit_counter_e counter);
 static void ngx_zapier_limit_count_all(ngx_zapier_limit_chain_t *chain);
-static void ngx_zapier_limit_commit(ngx_zapier_limit_chain_t *chain);
+static void ngx_zapier_limit_commit(ngx_zapier_limit_chain_t *chain,
+    ngx_zapier_limit_claim_t *claim);
 static ngx_int_t ngx_zapier_limit_provide_all(
     ngx_zapier_limit_chain_t *chain);
+static void ngx_zapier_limit_verdict(ngx_zapier_limit_chain_t *chain,
+    ngx_zapier_limit_claim_t *claim, ngx_zapier_limit_state_t *states,
+    ngx_uint_t refused);
 static ngx_int_t ngx_zapier_limit_attempt(ngx_zapier_limits_t *limits,
     ngx_zapier_limit_claim_t *claim);
 static void ngx_zapier_limit_unknown(ngx_zapier_limit_claim_t *claim);
@@ -86,14 +90,7 @@ ngx_zapier_limit_peek(ngx_zapier_limits_t *limits,
 
     refused = ngx_zapier_limit_judge_all(&chain, 0, states);
 
-    claim->wait = ngx_zapier_limit_remember(&chain, states);
-
-    ngx_zapier_limit_chain_close(&chain);
-
-    claim->verdict = refused ? NGX_ZAPIER_LIMIT_REJECTED
-                             : NGX_ZAPIER_LIMIT_PASSED;
-
-    ngx_zapier_limit_show(&chain, states, refused, &claim->view);
+    ngx_zapier_limit_verdict(&chain, claim, states, refused);
 
     return refused ? NGX_DECLINED : NGX_OK;
 }
@@ -157,6 +154,10 @@ ngx_zapier_limit_attempt(ngx_zapier_limits_t *limits,
 
     refused = ngx_zapier_limit_judge_all(&chain, 0, states);
 
+    claim->yields = !refused
+                    && ngx_zapier_limit_share_refuses(&chain, claim, states);
+    refused |= claim->yields;
+
     if (!refused) {
         scope = ngx_zapier_limit_right_due(&chain);
 
@@ -203,22 +204,35 @@ ngx_zapier_limit_attempt(ngx_zapier_limits_t *limits,
             return NGX_OK;
 
         default: /* NGX_OK */
-            ngx_zapier_limit_commit(&chain);
+            ngx_zapier_limit_commit(&chain, claim);
             (void) ngx_zapier_limit_judge_all(&chain, 1, states);
         }
     }
 
-    claim->wait = ngx_zapier_limit_remember(&chain, states);
+    ngx_zapier_limit_verdict(&chain, claim, states, refused);
 
-    ngx_zapier_limit_chain_close(&chain);
-    ngx_zapier_limit_count_all(&chain);
+    return NGX_OK;
+}
+
+
+static void
+ngx_zapier_limit_verdict(ngx_zapier_limit_chain_t *chain,
+    ngx_zapier_limit_claim_t *claim, ngx_zapier_limit_state_t *states,
+    ngx_uint_t refused)
+{
+    claim->wait = ngx_zapier_limit_remember(chain, states);
+
+    if (refused) {
+        ngx_zapier_limit_share_refused(chain, claim, states);
+    }
+
+    ngx_zapier_limit_chain_close(chain);
+    ngx_zapier_limit_count_all(chain);
 
     claim->verdict = refused ? NGX_ZAPIER_LIMIT_REJECTED
                              : NGX_ZAPIER_LIMIT_PASSED;
 
-    ngx_zapier_limit_show(&chain, states, refused, &claim->view);
-
-    return NGX_OK;
+    ngx_zapier_limit_show(chain, states, refused, &claim->view);
 }
 
 
@@ -308,7 +322,8 @@ ngx_zapier_limit_prepare(ngx_zapier_limit_chain_t *chain)
 
 
 static void
-ngx_zapier_limit_commit(ngx_zapier_limit_chain_t *chain)
+ngx_zapier_limit_commit(ngx_zapier_limit_chain_t *chain,
+    ngx_zapier_limit_claim_t *claim)
 {
     ngx_uint_t                i;
     ngx_zapier_limit_link_t  *link;
@@ -319,6 +334,8 @@ ngx_zapier_limit_commit(ngx_zapier_limit_chain_t *chain)
         link = &chain->links[i];
 
         link->scope->charged = chain->now;
+
+        ngx_zapier_limit_share_take(chain, link, claim->patient);
 
         if (ngx_zapier_limit_fleet(link)
             && !ngx_zapier_limit_lease_lacks(link, chain->now))
@@ -410,6 +427,7 @@ ngx_zapier_limit_return(ngx_zapier_limits_t *limits,
             if (scope->zone->limit != 0) {
                 ngx_zapier_window_return(&link->entry->window, scope->charged,
                                          scope->units);
+                ngx_zapier_limit_share_return(&chain, link);
             }
 
             if (scope->zone->mirror) {

@@ -52,6 +52,7 @@ typedef struct {
                                               calls travel */
     ngx_uint_t                 store;
     ngx_flag_t                 mirror;
+    ngx_flag_t                 share;      /* in fair parts */
     uint32_t                   seed;       /* of the name, so that scopes of
                                               one key do not share a bucket */
     ngx_zapier_limit_counts_t *counts;     /* private */
@@ -71,6 +72,9 @@ typedef struct {
     uint32_t                   units;
     uint32_t                   hash;       /* ngx_zapier_shm_hash() of the
                                               key, 0: not known yet */
+    uint32_t                   party;      /* hash of who shares the scope
+                                              with others, 0: nobody */
+    uint32_t                   weight;     /* of its share */
     uint64_t                   charged;    /* private: when, 0: not */
     uint32_t                   held;       /* private: granted just now */
     uint64_t                   stamp;      /* private: of the units, 0: not
@@ -105,6 +109,7 @@ struct ngx_zapier_limit_claim_s {
     ngx_uint_t                 fallback;
     uint32_t                   open_calls; /* with FALL_OPEN: at most so many */
     uint32_t                   open_time;  /* ... and so long, ms */
+    ngx_uint_t                 patient;    /* it waits in a queue if need be */
     ngx_log_t                 *log;
     void                     (*handler)(ngx_zapier_limit_claim_t *claim);
     void                      *data;
@@ -113,6 +118,7 @@ struct ngx_zapier_limit_claim_s {
     uint64_t                   wait;       /* ms until it would fit, as far
                                               as is known, if REJECTED */
     ngx_zapier_limit_view_t    view;
+    ngx_uint_t                 yields;     /* refused in favour of others */
 
     /* private */
     void                      *ask;        /* that it waits for */

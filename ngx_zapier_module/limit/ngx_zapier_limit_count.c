@@ -32,7 +32,8 @@ const char  *ngx_zapier_limit_counters[] = {
     "dry_run",
     "queued",
     "queue_late",
-    "queue_full"
+    "queue_full",
+    "yielded"
 };
 
 

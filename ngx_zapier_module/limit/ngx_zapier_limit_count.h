@@ -30,6 +30,7 @@ typedef enum {
     NGX_ZAPIER_LIMIT_COUNT_QUEUED,         /* calls that had to wait */
     NGX_ZAPIER_LIMIT_COUNT_QUEUE_LATE,     /* ... in vain */
     NGX_ZAPIER_LIMIT_COUNT_QUEUE_FULL,     /* refused for want of room */
+    NGX_ZAPIER_LIMIT_COUNT_YIELDED,        /* refused in favour of others */
     NGX_ZAPIER_LIMIT_COUNTERS
 } ngx_zapier_limit_counter_e;
 

@@ -164,6 +164,7 @@ ngx_zapier_limit_evict(ngx_zapier_shm_table_t *table,
     ngx_zapier_limits_t       *limits;
     ngx_zapier_limit_chain_t  *chain;
     ngx_zapier_limit_entry_t  *entry;
+    ngx_zapier_limit_party_t  *parties;
     ngx_zapier_window_slot_t  *slots;
 
     entry = (ngx_zapier_limit_entry_t *) node;
@@ -203,6 +204,15 @@ ngx_zapier_limit_evict(ngx_zapier_shm_table_t *table,
         ngx_memory_barrier();
 
         ngx_zapier_shm_free(table, slots);
+    }
+
+    if (entry->parties != NULL) {
+        parties = entry->parties;
+        entry->parties = NULL;
+
+        ngx_memory_barrier();
+
+        ngx_zapier_shm_free(table, parties);
     }
 
     return NGX_OK;

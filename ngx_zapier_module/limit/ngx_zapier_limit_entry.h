@@ -66,6 +66,9 @@ typedef struct {
 } ngx_zapier_limit_mirror_t;
 
 
+typedef struct ngx_zapier_limit_party_s  ngx_zapier_limit_party_t;
+
+
 typedef struct {
     ngx_zapier_shm_node_t      node;
     ngx_zapier_window_t        window;
@@ -85,6 +88,9 @@ typedef struct {
     uint32_t                   late;       /* ms that it opens later */
 
     uint32_t                   length;     /* of the window, for evict() */
+
+    ngx_zapier_limit_party_t  *parties;    /* who share it, or NULL */
+    uint64_t                   wanted;     /* by some of them, until */
 
     /* of zones that are counted in Redis */
 
@@ -263,6 +269,38 @@ void ngx_zapier_limit_ask_cancel(ngx_zapier_limit_claim_t *claim);
 /* Tells Redis that the marked scopes' units were not used. */
 void ngx_zapier_limit_give_back(ngx_zapier_limits_t *limits,
     ngx_zapier_limit_claim_t *claim, ngx_uint_t mask);
+
+
+/* ngx_zapier_limit_share.c: fair shares, for zones with share= */
+
+/*
+ * Are others to be let go first?  1: some scope's state says so.  For who
+ * is not refused otherwise.
+ */
+ngx_uint_t ngx_zapier_limit_share_refuses(ngx_zapier_limit_chain_t *chain,
+    ngx_zapier_limit_claim_t *claim, ngx_zapier_limit_state_t *states);
+
+/* The call was refused: its party wants units, and will come again. */
+void ngx_zapier_limit_share_refused(ngx_zapier_limit_chain_t *chain,
+    ngx_zapier_limit_claim_t *claim, ngx_zapier_limit_state_t *states);
+
+/* The party wants so many units more, until then (ms). */
+void ngx_zapier_limit_share_want(ngx_zapier_limit_chain_t *chain,
+    ngx_zapier_limit_link_t *link, uint64_t units, uint64_t until);
+
+/* The call goes, or has not gone after all. */
+void ngx_zapier_limit_share_take(ngx_zapier_limit_chain_t *chain,
+    ngx_zapier_limit_link_t *link, ngx_uint_t patient);
+void ngx_zapier_limit_share_return(ngx_zapier_limit_chain_t *chain,
+    ngx_zapier_limit_link_t *link);
+
+/*
+ * Calls of the claim's party wait for the scope of that hash: so many units
+ * more, for so long (ms), or less.
+ */
+void ngx_zapier_limit_share_queue(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_claim_t *claim, uint32_t hash, int64_t units,
+    uint64_t time);
 
 
 /* ngx_zapier_limit_right.c: one probe for all nodes */

@@ -23,7 +23,10 @@
  * ms until a scope is looked at again, whatever it said: units may come
  * back and gates open before their time.  To look asks nothing of Redis.
  */
-#define NGX_ZAPIER_LIMIT_QUEUE_LOOK  1000
+#define NGX_ZAPIER_LIMIT_QUEUE_LOOK   1000
+
+/* lines that are tried at once when the first ones leave units to others */
+#define NGX_ZAPIER_LIMIT_QUEUE_YIELD  64
 
 
 static void ngx_zapier_limit_queue_claimed(ngx_zapier_limit_claim_t *claim);
@@ -223,6 +226,10 @@ ngx_zapier_limit_queue_enter(ngx_zapier_limit_waiter_t *waiter,
 
     ngx_queue_insert_tail(&flow->waiters, &waiter->queue);
 
+    ngx_zapier_limit_share_queue(waiter->limits, claim,
+                                 (uint32_t) stop->node.key, waiter->units,
+                                 waiter->time);
+
     ngx_memzero(&waiter->event, sizeof(ngx_event_t));
 
     waiter->event.handler = ngx_zapier_limit_queue_late;
@@ -359,6 +366,7 @@ ngx_zapier_limit_queue_turn(ngx_event_t *ev)
 static void
 ngx_zapier_limit_queue_serve(ngx_zapier_limit_stop_t *stop)
 {
+    ngx_uint_t                  n, yields;
     ngx_queue_t                *q;
     ngx_rbtree_node_t          *turn;
     ngx_zapier_limit_flow_t    *flow;
@@ -368,8 +376,15 @@ ngx_zapier_limit_queue_serve(ngx_zapier_limit_stop_t *stop)
         return;
     }
 
+    n = 0;
+    turn = NULL;
+
     while (!ngx_zapier_limit_queue_empty(&stop->flows)) {
-        turn = ngx_rbtree_min(stop->flows.root, stop->flows.sentinel);
+
+        if (turn == NULL) {
+            turn = ngx_rbtree_min(stop->flows.root, stop->flows.sentinel);
+        }
+
         flow = ngx_zapier_limit_flow_of(turn);
 
         q = ngx_queue_head(&flow->waiters);
@@ -381,7 +396,18 @@ ngx_zapier_limit_queue_serve(ngx_zapier_limit_stop_t *stop)
             return;
         }
 
-        if (ngx_zapier_limit_queue_tried(waiter) != NGX_OK) {
+        yields = waiter->claim->yields;
+
+        if (ngx_zapier_limit_queue_tried(waiter) == NGX_OK) {
+            turn = NULL;
+            continue;
+        }
+
+        /* what it leaves may be meant for another one here */
+
+        turn = ngx_rbtree_next(&stop->flows, turn);
+
+        if (!yields || turn == NULL || ++n == NGX_ZAPIER_LIMIT_QUEUE_YIELD) {
             return;
         }
     }
@@ -434,7 +460,15 @@ ngx_zapier_limit_queue_tried(ngx_zapier_limit_waiter_t *waiter)
 
     /* it is another scope that is in the way now */
 
+    ngx_zapier_limit_share_queue(waiter->limits, claim,
+                                 (uint32_t) stop->node.key,
+                                 - (int64_t) flow->units, 0);
+
     ngx_zapier_limit_flow_move(flow, other);
+
+    ngx_zapier_limit_share_queue(waiter->limits, claim,
+                                 (uint32_t) other->node.key, flow->units,
+                                 ngx_zapier_limit_queue_left(waiter));
 
     if (other->asking == NULL && !other->event.timer_set) {
         ngx_zapier_limit_queue_arm(other, claim->wait);
@@ -552,6 +586,10 @@ ngx_zapier_limit_queue_leave(ngx_zapier_limit_waiter_t *waiter)
     waiter->room->n--;
     flow->n--;
     flow->units -= waiter->units;
+
+    ngx_zapier_limit_share_queue(waiter->limits, waiter->claim,
+                                 (uint32_t) stop->node.key,
+                                 - (int64_t) waiter->units, 0);
 
     if (stop->asking == waiter) {
         stop->asking = NULL;
