@@ -80,6 +80,8 @@ faults: module                          ## kills and quota, ROUNDS=500 SECONDS=3
 	FAULTS_ROUNDS=$(or $(ROUNDS),500) t/lib/run-tests t/faults/token-fleet.t
 	FAULTS_SECONDS=$(or $(SECONDS),300) \
 		t/lib/run-tests -v t/faults/limit-property.t
+	FAULTS_SECONDS=$(or $(SECONDS),300) FAULTS_WINDOW=60 \
+		t/lib/run-tests -v t/faults/limit-upstream.t
 
 lint:                                   ## layers and style
 	t/lib/lint

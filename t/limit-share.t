@@ -109,23 +109,23 @@ sub jain {
 }
 
 sub fair {
-    my ($name, $got, $least) = @_;
+    my ($name, $got, $least, $index) = @_;
     my @x = values %$got;
 
     note sprintf '%s: %d calls, %d to %d each, greedy %d: %.4f', $name,
                  sum(@x), min(@x), max(@x), $got->{t1}, jain(@x);
-    cmp_ok jain(@x), '>=', 0.98, "$name: Jain's index of 100 tenants";
+    cmp_ok jain(@x), '>=', $index, "$name: Jain's index of 100 tenants";
     cmp_ok sum(@x), '>=', $least, 'and nearly all of the quota is used';
 }
 
-my %demand = map { ("t$_" => 3) } 1 .. 100;
+my %demand = map { ("t$_" => 4) } 1 .. 100;
 
 $demand{t1} = 60;
 
 my %run = (
-    queue   => ['/queue/v2/actions?k=a', 10, %demand],
-    refused => ['/fail/v2/actions?k=b', 10, %demand],
-    fleet   => ['/fleet/v2/actions?k=c', 14, %demand],
+    queue   => ['/queue/v2/actions?k=a', 16, %demand],
+    refused => ['/fail/v2/actions?k=b', 16, %demand],
+    fleet   => ['/fleet/v2/actions?k=c', 16, %demand],
     lent    => ['/fail/v2/actions?k=d', 4, t1 => 30, t2 => 1],
     weight  => ['/queue/v2/actions?k=e', 6, t1 => 250, rich => 250],
 );
@@ -154,15 +154,18 @@ for my $name (keys %run) {
     $got{$name} = {map { split } <$pipe>};
 }
 
-fair('queue', $got{queue}, 900);
-fair('refused', $got{refused}, 900);
-fair('fleet', $got{fleet}, 1260);
+fair('queue', $got{queue}, 1400, 0.98);
+fair('refused', $got{refused}, 1400, 0.98);
+
+# each node keeps its own account, and meets only some of a tenant's calls
+
+fair('fleet', $got{fleet}, 1400, 0.95);
 
 # What nobody else wants is lent
 
 note "lent: $got{lent}{t1} and $got{lent}{t2}";
-cmp_ok $got{lent}{t1} + $got{lent}{t2}, '>=', 340,
-    'one takes what others leave';
+cmp_ok $got{lent}{t1}, '>', 205,
+    'one takes more than half if the other leaves it';
 
 # By weight
 

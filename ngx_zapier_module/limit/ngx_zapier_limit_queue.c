@@ -26,7 +26,7 @@
 #define NGX_ZAPIER_LIMIT_QUEUE_LOOK   1000
 
 /* lines that are tried at once when the first ones leave units to others */
-#define NGX_ZAPIER_LIMIT_QUEUE_YIELD  64
+#define NGX_ZAPIER_LIMIT_QUEUE_YIELD  128
 
 
 static void ngx_zapier_limit_queue_claimed(ngx_zapier_limit_claim_t *claim);
@@ -238,7 +238,9 @@ ngx_zapier_limit_queue_enter(ngx_zapier_limit_waiter_t *waiter,
 
     ngx_add_timer(&waiter->event, waiter->time);
 
-    if (stop->asking == NULL && !stop->event.timer_set) {
+    /* with units to be had, those who wait may only have left them to this */
+
+    if (stop->asking == NULL) {
         ngx_zapier_limit_queue_arm(stop, claim->wait);
     }
 
@@ -470,7 +472,7 @@ ngx_zapier_limit_queue_tried(ngx_zapier_limit_waiter_t *waiter)
                                  (uint32_t) other->node.key, flow->units,
                                  ngx_zapier_limit_queue_left(waiter));
 
-    if (other->asking == NULL && !other->event.timer_set) {
+    if (other->asking == NULL) {
         ngx_zapier_limit_queue_arm(other, claim->wait);
     }
 
@@ -478,12 +480,29 @@ ngx_zapier_limit_queue_tried(ngx_zapier_limit_waiter_t *waiter)
 }
 
 
+/* A timer only ever comes nearer: newcomers must not put it off. */
+
 static void
 ngx_zapier_limit_queue_arm(ngx_zapier_limit_stop_t *stop, uint64_t wait)
 {
-    wait = ngx_min(wait, NGX_ZAPIER_LIMIT_QUEUE_LOOK);
+    ngx_msec_int_t  later;
 
-    ngx_add_timer(&stop->event, (ngx_msec_t) ngx_max(wait, 1));
+    wait = ngx_min(wait, NGX_ZAPIER_LIMIT_QUEUE_LOOK);
+    wait = ngx_max(wait, 1);
+
+    if (stop->event.timer_set) {
+        later = (ngx_msec_int_t) (stop->event.timer.key - ngx_current_msec);
+
+        if (later <= (ngx_msec_int_t) wait) {
+            return;
+        }
+
+        /* nginx itself keeps a timer that is only a little later */
+
+        ngx_del_timer(&stop->event);
+    }
+
+    ngx_add_timer(&stop->event, (ngx_msec_t) wait);
 }
 
 
