@@ -1449,3 +1449,62 @@ invalid value "z" in "zapier_limit_zone": "share=" has no effect without "limit=
 --- must_die
 --- error_log
 invalid value "z" in "zapier_limit_zone": "share_weight=" has no effect without "share="
+
+=== TEST 143: zapier_wait needs a time
+--- config
+    zapier_wait 2h;
+--- must_die
+--- error_log
+invalid value "2h" in "zapier_wait": "off" or a time from 1ms to 1h is needed
+
+=== TEST 144: zapier_wait with something else
+--- config
+    zapier_wait 3s every=1s;
+--- must_die
+--- error_log
+invalid value "every=1s" in "zapier_wait": "interval=", "keep=" or "max=" is needed
+
+=== TEST 145: zapier_wait interval=
+--- config
+    zapier_wait 3s interval=1ms;
+--- must_die
+--- error_log
+invalid value "interval=1ms" in "zapier_wait": a time from 10ms to 60s is needed
+
+=== TEST 146: zapier_wait keep=
+--- config
+    zapier_wait 3s keep=8d;
+--- must_die
+--- error_log
+invalid value "keep=8d" in "zapier_wait": a time from 1ms to 7d is needed
+
+=== TEST 147: zapier_wait max=
+--- config
+    zapier_wait 3s max=1m;
+--- must_die
+--- error_log
+invalid value "max=1m" in "zapier_wait": a size from 1 to 1023k is needed
+
+=== TEST 148: zapier_wait off max=1k
+--- config
+    zapier_wait off max=1k;
+--- must_die
+--- error_log
+invalid value "max=1k" in "zapier_wait": "off" stands alone
+
+=== TEST 149: zapier_wait twice
+--- config
+    zapier_wait 1s;
+    zapier_wait 2s;
+--- must_die
+--- error_log
+"zapier_wait" directive is duplicate
+
+=== TEST 150: zapier_wait without a tenant
+--- config
+    location / {
+        zapier_wait 1s;
+    }
+--- must_die
+--- error_log
+"zapier_wait" "1s" has no effect, it needs "zapier_tenant" in the same location

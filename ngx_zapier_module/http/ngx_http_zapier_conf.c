@@ -8,6 +8,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_run.h>
 
 
 #define NGX_HTTP_ZAPIER_ZONE_SIZE  (16 * 1024 * 1024)
@@ -28,6 +29,8 @@ static ngx_int_t ngx_http_zapier_check_oauth(ngx_conf_t *cf,
     ngx_http_zapier_main_conf_t *zmcf);
 static ngx_int_t ngx_http_zapier_init_redis(ngx_conf_t *cf,
     ngx_http_zapier_main_conf_t *zmcf);
+static ngx_int_t ngx_http_zapier_init_tables(ngx_conf_t *cf,
+    ngx_http_zapier_main_conf_t *zmcf, ngx_zapier_shm_t *shm);
 static ngx_int_t ngx_http_zapier_full_name(ngx_conf_t *cf, ngx_str_t *name);
 
 
@@ -117,6 +120,7 @@ ngx_http_zapier_create_loc_conf(ngx_conf_t *cf)
     zlcf->dry_run = NGX_CONF_UNSET_UINT;
     zlcf->queue = NGX_CONF_UNSET_PTR;
     zlcf->retry = NGX_CONF_UNSET_UINT;
+    zlcf->wait = NGX_CONF_UNSET_PTR;
     zlcf->action = NGX_CONF_UNSET_PTR;
     zlcf->authentication = NGX_CONF_UNSET_PTR;
 
@@ -165,6 +169,7 @@ ngx_http_zapier_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_uint_value(conf->fallback, prev->fallback,
                               NGX_ZAPIER_LIMIT_FALL_LOCAL);
     ngx_conf_merge_uint_value(conf->retry, prev->retry, 0);
+    ngx_conf_merge_ptr_value(conf->wait, prev->wait, NULL);
 
     if (ngx_http_zapier_auth_merge(cf, prev, conf) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
@@ -333,6 +338,14 @@ ngx_http_zapier_conf_finish(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
+    return ngx_http_zapier_init_tables(cf, zmcf, shm);
+}
+
+
+static ngx_int_t
+ngx_http_zapier_init_tables(ngx_conf_t *cf, ngx_http_zapier_main_conf_t *zmcf,
+    ngx_zapier_shm_t *shm)
+{
     zmcf->tokens->shm = shm;
     zmcf->tokens->prefix = zmcf->prefix;
     zmcf->tokens->redis_url = zmcf->redis.url;
@@ -356,7 +369,16 @@ ngx_http_zapier_conf_finish(ngx_conf_t *cf)
         return NGX_ERROR;
     }
 
-    return ngx_zapier_limits_init(cf, &zmcf->limits);
+    if (ngx_zapier_limits_init(cf, &zmcf->limits) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    zmcf->runs.shm = shm;
+    zmcf->runs.redis = zmcf->tokens->redis;
+    zmcf->runs.prefix = zmcf->prefix;
+    zmcf->runs.call = ngx_http_zapier_poll_call;
+
+    return ngx_zapier_runs_init(cf, &zmcf->runs);
 }
 
 

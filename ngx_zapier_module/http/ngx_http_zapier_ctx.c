@@ -8,6 +8,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_run.h>
 
 
 static void ngx_http_zapier_cleanup(void *data);
@@ -66,6 +67,81 @@ ngx_http_zapier_create_ctx(ngx_http_request_t *r)
 }
 
 
+/*
+ * Redirected here with a call behind it: that one is settled before
+ * r->upstream is used again, this one starts afresh.
+ */
+
+ngx_int_t
+ngx_http_zapier_redirected(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_http_zapier_loc_conf_t  *zlcf;
+
+    ngx_http_zapier_limit_settle(r, ctx);
+
+    ctx->state = NGX_HTTP_ZAPIER_START;
+    ctx->token.authorization.len = 0;
+    ctx->refused.len = 0;
+    ctx->attempts = 0;
+    ctx->call = NULL;
+    ctx->run = NULL;
+
+    zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
+
+    if (zlcf->tenant != NULL) {
+        ctx->limited = 0;
+        ctx->observed = 0;
+        ctx->claim.nscopes = 0;
+
+        ngx_http_set_ctx(r, ctx, ngx_http_zapier_module);
+
+        return NGX_OK;
+    }
+
+    return ctx->identified ? ngx_http_zapier_auth_identify(r, ctx) : NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_zapier_hold(ngx_http_request_t *r)
+{
+    ngx_event_t  *rev;
+
+    rev = r->connection->read;
+
+    /* notices a client that goes away meanwhile */
+
+    if (rev->ready) {
+        ngx_post_event(rev, &ngx_posted_events);
+
+    } else if (ngx_handle_read_event(rev, 0) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    r->read_event_handler = ngx_http_test_reading;
+    r->write_event_handler = ngx_http_core_run_phases;
+
+    return NGX_AGAIN;
+}
+
+
+void
+ngx_http_zapier_resume(ngx_http_request_t *r)
+{
+    ngx_connection_t  *c;
+
+    c = r->connection;
+
+    ngx_http_set_log_request(c->log, r);
+
+    ngx_http_core_run_phases(r);
+
+    /* r may be gone */
+
+    ngx_http_run_posted_requests(c);
+}
+
+
 void
 ngx_http_zapier_bearer(ngx_http_zapier_ctx_t *ctx, ngx_http_request_t *r)
 {
@@ -108,6 +184,8 @@ ngx_http_zapier_cleanup(void *data)
     ngx_http_zapier_forget(ctx);
 
     /* the client has gone, or a timeout has ended the request */
+
+    ngx_http_zapier_run_cancel(ctx);
 
     if (ctx->state == NGX_HTTP_ZAPIER_TOKEN_WAIT) {
         ngx_zapier_token_cancel(&ctx->token);

@@ -10,6 +10,7 @@
 #include <ngx_http_zapier_module.h>
 #include <ngx_http_zapier_oauth.h>
 #include <ngx_http_zapier_queue.h>
+#include <ngx_http_zapier_run.h>
 #include <ngx_http_zapier_runner.h>
 
 
@@ -55,8 +56,14 @@ ngx_http_zapier_header_filter(ngx_http_request_t *r)
         (void) ngx_http_zapier_refused(r, ctx);
     }
 
+    if (ctx->poll != NULL) {
+        ngx_http_zapier_limit_observe(r, ctx);
+        return ngx_http_zapier_poll_header(r, ctx);
+    }
+
     if (ctx->claim.nscopes == 0) {
-        return ngx_http_next_header_filter(r);
+        return (ngx_http_zapier_queue_headers(r, ctx) == NGX_OK)
+               ? ngx_http_next_header_filter(r) : NGX_ERROR;
     }
 
     ngx_http_zapier_limit_observe(r, ctx);
@@ -90,7 +97,9 @@ ngx_http_zapier_subrequest_header(ngx_http_request_t *r)
 
     /* the body is read to its end and swallowed, for keepalive's sake */
 
-    if (ngx_http_zapier_runner_withhold(r, ctx)) {
+    if (ngx_http_zapier_runner_withhold(r, ctx)
+        || ngx_http_zapier_run_capture(r, ctx))
+    {
         return NGX_OK;
     }
 
@@ -107,7 +116,17 @@ ngx_http_zapier_subrequest_header(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_zapier_output_filter(ngx_http_request_t *r, ngx_chain_t *in)
 {
-    if (r != r->main && ngx_http_zapier_runner_body(r, in)) {
+    ngx_http_zapier_ctx_t  *ctx;
+
+    if (r != r->main) {
+        return ngx_http_zapier_runner_body(r, in)
+               ? NGX_OK : ngx_http_next_body_filter(r, in);
+    }
+
+    ctx = ngx_http_get_module_ctx(r, ngx_http_zapier_module);
+
+    if (ctx != NULL && ctx->poll != NULL) {
+        ngx_http_zapier_poll_body(ctx, in);
         return NGX_OK;
     }
 

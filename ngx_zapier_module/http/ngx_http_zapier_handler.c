@@ -7,6 +7,7 @@
  *           -> LIMIT_WAIT -> LIMIT_DONE -> PASSED
  *                                       -> TOKEN ...
  *                                       -> CALL_WAIT -> TOKEN ...
+ *                                                    -> RUN_WAIT -> RUN_DONE
  *
  * Any step may end in REFUSED.  Whatever runs the phases again finds its
  * way by the state alone.
@@ -18,12 +19,13 @@
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
 #include <ngx_http_zapier_queue.h>
+#include <ngx_http_zapier_run.h>
 #include <ngx_http_zapier_runner.h>
 
 
-static void ngx_http_zapier_redirected(ngx_http_request_t *r,
-    ngx_http_zapier_ctx_t *ctx);
 static ngx_int_t ngx_http_zapier_start(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
+static ngx_int_t ngx_http_zapier_start_call(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 static ngx_uint_t ngx_http_zapier_body_awaited(ngx_http_request_t *r);
 static ngx_int_t ngx_http_zapier_check_tenant(ngx_http_request_t *r,
@@ -47,10 +49,10 @@ static ngx_int_t ngx_http_zapier_pass(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 static ngx_int_t ngx_http_zapier_check_call(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
-static ngx_int_t ngx_http_zapier_wait(ngx_http_request_t *r);
+static ngx_int_t ngx_http_zapier_check_run(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
 static void ngx_http_zapier_token_handler(ngx_zapier_token_op_t *op);
 static void ngx_http_zapier_claim_handler(ngx_zapier_limit_claim_t *claim);
-static void ngx_http_zapier_resume(ngx_http_request_t *r);
 static ngx_int_t ngx_http_zapier_refuse(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx, ngx_uint_t status, const char *code,
     const char *detail);
@@ -74,21 +76,8 @@ ngx_http_zapier_handler(ngx_http_request_t *r)
     if (ctx == NULL && r->internal) {
         ctx = ngx_http_zapier_get_ctx(r);
 
-        if (ctx != NULL) {
-            ngx_http_zapier_redirected(r, ctx);
-
-            if (zlcf->tenant != NULL) {
-                ctx->limited = 0;
-                ctx->observed = 0;
-                ctx->claim.nscopes = 0;
-
-                ngx_http_set_ctx(r, ctx, ngx_http_zapier_module);
-
-            } else if (ctx->identified
-                       && ngx_http_zapier_auth_identify(r, ctx) != NGX_OK)
-            {
-                return NGX_HTTP_INTERNAL_SERVER_ERROR;
-            }
+        if (ctx != NULL && ngx_http_zapier_redirected(r, ctx) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
     }
 
@@ -128,38 +117,29 @@ ngx_http_zapier_handler(ngx_http_request_t *r)
     case NGX_HTTP_ZAPIER_CALL_WAIT:
         return ngx_http_zapier_check_call(r, ctx);
 
+    case NGX_HTTP_ZAPIER_RUN_DONE:
+        return ngx_http_zapier_check_run(r, ctx);
+
     case NGX_HTTP_ZAPIER_REFUSED:
         return NGX_DONE;
 
-    default: /* NGX_HTTP_ZAPIER_TOKEN_WAIT, NGX_HTTP_ZAPIER_LIMIT_WAIT */
+    default: /* NGX_HTTP_ZAPIER_*_WAIT */
         return NGX_AGAIN;
     }
-}
-
-
-/*
- * Redirected here with a call behind it: that one is settled before
- * r->upstream is used again, this one starts afresh.
- */
-
-static void
-ngx_http_zapier_redirected(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
-{
-    ngx_http_zapier_limit_settle(r, ctx);
-
-    ctx->state = NGX_HTTP_ZAPIER_START;
-    ctx->token.authorization.len = 0;
-    ctx->refused.len = 0;
-    ctx->attempts = 0;
-    ctx->call = NULL;
 }
 
 
 static ngx_int_t
 ngx_http_zapier_start(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 {
-    ngx_int_t                     rc;
-    ngx_http_zapier_main_conf_t  *zmcf;
+    ngx_int_t                    rc;
+    ngx_http_zapier_loc_conf_t  *zlcf;
+
+    if (ctx->poll != NULL) {
+        return (ngx_http_zapier_poll_enter(r, ctx) == NGX_OK)
+               ? ngx_http_zapier_start_token(r, ctx)
+               : NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
 
     rc = ngx_http_zapier_check_tenant(r, ctx);
     if (rc != NGX_OK) {
@@ -171,6 +151,27 @@ ngx_http_zapier_start(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
+
+    /* what is known of a run needs neither a token nor quota */
+
+    zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
+
+    if (zlcf->wait != NULL) {
+        rc = ngx_http_zapier_run_start(r, ctx);
+
+        if (rc != NGX_DECLINED) {
+            return rc;
+        }
+    }
+
+    return ngx_http_zapier_start_call(r, ctx);
+}
+
+
+static ngx_int_t
+ngx_http_zapier_start_call(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_http_zapier_main_conf_t  *zmcf;
 
     /* what is sure to be refused is refused before its body is read */
 
@@ -258,7 +259,7 @@ ngx_http_zapier_start_body(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
         /* only the main request can read it, and before the first call */
 
-        if (zlcf->retry == 0) {
+        if (zlcf->retry == 0 && ctx->run == NULL) {
             return ngx_http_zapier_start_token(r, ctx);
         }
 
@@ -336,7 +337,7 @@ ngx_http_zapier_start_token(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
     if (rc == NGX_AGAIN) {
         ctx->state = NGX_HTTP_ZAPIER_TOKEN_WAIT;
-        return ngx_http_zapier_wait(r);
+        return ngx_http_zapier_hold(r);
     }
 
     return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -480,7 +481,7 @@ ngx_http_zapier_claim_wait(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
 {
     if (rc == NGX_AGAIN) {
         ctx->state = NGX_HTTP_ZAPIER_LIMIT_WAIT;
-        return ngx_http_zapier_wait(r);
+        return ngx_http_zapier_hold(r);
     }
 
     return ngx_http_zapier_check_limit(r, ctx);
@@ -555,7 +556,7 @@ ngx_http_zapier_pass(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
     zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
 
-    if (zlcf->retry) {
+    if (zlcf->retry || ctx->run != NULL) {
         return ngx_http_zapier_runner_start(r, ctx);
     }
 
@@ -572,38 +573,30 @@ ngx_http_zapier_check_call(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
     rc = ngx_http_zapier_runner_resume(r, ctx);
 
-    if (rc != NGX_OK) {
+    if (rc != NGX_OK && rc != NGX_DECLINED) {
         return rc;
     }
 
-    /* the quota is asked anew: this is one more call */
-
     ngx_http_zapier_limit_settle(r, ctx);
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_zapier_run_called(r, ctx);
+    }
+
+    /* the quota is asked anew: this is one more call */
 
     return ngx_http_zapier_start_token(r, ctx);
 }
 
 
 static ngx_int_t
-ngx_http_zapier_wait(ngx_http_request_t *r)
+ngx_http_zapier_check_run(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 {
-    ngx_event_t  *rev;
+    ngx_int_t  rc;
 
-    rev = r->connection->read;
+    rc = ngx_http_zapier_run_answer(r, ctx);
 
-    /* notices a client that goes away meanwhile */
-
-    if (rev->ready) {
-        ngx_post_event(rev, &ngx_posted_events);
-
-    } else if (ngx_handle_read_event(rev, 0) != NGX_OK) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    r->read_event_handler = ngx_http_test_reading;
-    r->write_event_handler = ngx_http_core_run_phases;
-
-    return NGX_AGAIN;
+    return (rc == NGX_DECLINED) ? ngx_http_zapier_start_call(r, ctx) : rc;
 }
 
 
@@ -651,23 +644,6 @@ ngx_http_zapier_queue_handler(ngx_zapier_limit_waiter_t *waiter)
     }
 
     ngx_http_zapier_resume(ctx->request);
-}
-
-
-static void
-ngx_http_zapier_resume(ngx_http_request_t *r)
-{
-    ngx_connection_t  *c;
-
-    c = r->connection;
-
-    ngx_http_set_log_request(c->log, r);
-
-    ngx_http_core_run_phases(r);
-
-    /* r may be gone */
-
-    ngx_http_run_posted_requests(c);
 }
 
 

@@ -9,6 +9,17 @@
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
 #include <ngx_http_zapier_directive.h>
+#include <ngx_http_zapier_run.h>
+
+
+#define NGX_HTTP_ZAPIER_WAIT_TIME_MAX  3600000
+#define NGX_HTTP_ZAPIER_WAIT_KEEP      (7 * 24 * 3600 * 1000)
+#define NGX_HTTP_ZAPIER_WAIT_INTERVAL  1000
+#define NGX_HTTP_ZAPIER_WAIT_MAX       (1024 * 1024 - 1024)
+
+
+static char *ngx_http_zapier_wait_parameter(ngx_conf_t *cf,
+    ngx_str_t *value, ngx_http_zapier_wait_conf_t *wait);
 
 
 char *
@@ -49,4 +60,120 @@ ngx_http_zapier_retry(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_zapier_mention(cf, &zlcf->needs_refresh);
 
     return NGX_CONF_OK;
+}
+
+
+char *
+ngx_http_zapier_wait(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_zapier_loc_conf_t *zlcf = conf;
+
+    uint32_t                      time;
+    ngx_str_t                    *value;
+    ngx_uint_t                    i;
+    ngx_http_zapier_main_conf_t  *zmcf;
+    ngx_http_zapier_wait_conf_t  *wait;
+
+    if (zlcf->wait != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "off") == 0) {
+        zlcf->wait = NULL;
+
+        return (cf->args->nelts == 2)
+               ? NGX_CONF_OK
+               : ngx_http_zapier_invalid(cf, &value[2],
+                                         "\"off\" stands alone");
+    }
+
+    if (ngx_http_zapier_time(&value[1], NGX_HTTP_ZAPIER_WAIT_TIME_MAX, &time)
+        != NGX_OK)
+    {
+        return ngx_http_zapier_invalid(cf, &value[1],
+                                       "\"off\" or a time from 1ms to 1h is "
+                                       "needed");
+    }
+
+    wait = ngx_pcalloc(cf->pool, sizeof(ngx_http_zapier_wait_conf_t));
+    if (wait == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    wait->time = time;
+    wait->interval = NGX_HTTP_ZAPIER_WAIT_INTERVAL;
+    wait->keep = NGX_HTTP_ZAPIER_WAIT_KEEP;
+    wait->max = NGX_HTTP_ZAPIER_WAIT_MAX;
+
+    for (i = 2; i < cf->args->nelts; i++) {
+        if (ngx_http_zapier_wait_parameter(cf, &value[i], wait)
+            != NGX_CONF_OK)
+        {
+            return NGX_CONF_ERROR;
+        }
+    }
+
+    zlcf->wait = wait;
+
+    ngx_http_zapier_mention(cf, &zlcf->needs_tenant);
+
+    zmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_zapier_module);
+
+    ngx_http_zapier_mention(cf, &zmcf->waited);
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_zapier_wait_parameter(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_http_zapier_wait_conf_t *wait)
+{
+    ssize_t    size;
+    uint32_t   time;
+    ngx_str_t  rest;
+
+    if (ngx_http_zapier_prefix(value, "interval=", &rest)) {
+
+        if (ngx_http_zapier_time(&rest, 60000, &time) != NGX_OK || time < 10) {
+            return ngx_http_zapier_invalid(cf, value,
+                                           "a time from 10ms to 60s is "
+                                           "needed");
+        }
+
+        wait->interval = time;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_http_zapier_prefix(value, "keep=", &rest)) {
+
+        if (ngx_http_zapier_time(&rest, NGX_HTTP_ZAPIER_WAIT_KEEP, &time)
+            != NGX_OK)
+        {
+            return ngx_http_zapier_invalid(cf, value,
+                                           "a time from 1ms to 7d is needed");
+        }
+
+        wait->keep = time;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_http_zapier_prefix(value, "max=", &rest)) {
+        size = ngx_parse_size(&rest);
+
+        if (size < 1 || size > NGX_HTTP_ZAPIER_WAIT_MAX) {
+            return ngx_http_zapier_invalid(cf, value,
+                                           "a size from 1 to 1023k is "
+                                           "needed");
+        }
+
+        wait->max = size;
+        return NGX_CONF_OK;
+    }
+
+    return ngx_http_zapier_invalid(cf, value,
+                                   "\"interval=\", \"keep=\" or \"max=\" "
+                                   "is needed");
 }

@@ -11,6 +11,7 @@
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
 #include <ngx_http_zapier_oauth.h>
+#include <ngx_http_zapier_run.h>
 
 
 static ngx_int_t ngx_http_zapier_postconfiguration(ngx_conf_t *cf);
@@ -195,6 +196,13 @@ static ngx_command_t  ngx_http_zapier_commands[] = {
       0,
       NULL },
 
+    { ngx_string("zapier_wait"),
+      NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1234,
+      ngx_http_zapier_wait,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("zapier_connect"),
       NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_http_zapier_connect,
@@ -320,6 +328,12 @@ ngx_http_zapier_init_process(ngx_cycle_t *cycle)
         return NGX_ERROR;
     }
 
+    if (zmcf->waited.name.data != NULL
+        && ngx_zapier_runs_init_worker(&zmcf->runs, cycle) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     return ngx_zapier_tokens_init_worker(zmcf->tokens, cycle);
 }
 
@@ -331,10 +345,12 @@ ngx_http_zapier_exit_process(ngx_cycle_t *cycle)
 
     ngx_http_zapier_oauth_exit_worker();
     ngx_http_zapier_connect_exit_worker();
+    ngx_http_zapier_poll_exit_worker();
 
     zmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_zapier_module);
 
     if (zmcf != NULL && zmcf->tokens != NULL) {
+        ngx_zapier_runs_exit_worker(&zmcf->runs);
         ngx_zapier_limit_news_stop(&zmcf->limits);
         ngx_zapier_limits_exit_worker(&zmcf->limits);
         ngx_zapier_tokens_exit_worker(zmcf->tokens);

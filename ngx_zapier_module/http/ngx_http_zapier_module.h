@@ -19,6 +19,7 @@
 #include <ngx_zapier_token_keyring.h>
 #include <ngx_zapier_limit.h>
 #include <ngx_zapier_limit_queue.h>
+#include <ngx_zapier_run.h>
 
 
 #define NGX_HTTP_ZAPIER_BODY_OFF         0
@@ -81,6 +82,7 @@ typedef struct {
     ngx_http_zapier_mention_t  oauth_client;
     ngx_http_zapier_mention_t  oauth_token;
     ngx_http_zapier_mention_t  connect;    /* the first zapier_connect */
+    ngx_http_zapier_mention_t  waited;     /* the first zapier_wait */
     ngx_http_zapier_mention_t  auth_app;
     ngx_http_zapier_mention_t  auth_client_id;
     ngx_array_t                apps;       /* ngx_http_zapier_app_t * */
@@ -91,11 +93,15 @@ typedef struct {
     ngx_flag_t                 key_required;
     ngx_zapier_tokens_t       *tokens;
     ngx_zapier_limits_t        limits;
+    ngx_zapier_runs_t          runs;
 } ngx_http_zapier_main_conf_t;
 
 
 typedef struct ngx_http_zapier_connect_conf_s  ngx_http_zapier_connect_conf_t;
 typedef struct ngx_http_zapier_queue_conf_s    ngx_http_zapier_queue_conf_t;
+typedef struct ngx_http_zapier_wait_conf_s     ngx_http_zapier_wait_conf_t;
+typedef struct ngx_http_zapier_run_s           ngx_http_zapier_run_t;
+typedef struct ngx_http_zapier_poll_s          ngx_http_zapier_poll_t;
 
 
 typedef struct {
@@ -116,6 +122,7 @@ typedef struct {
     ngx_uint_t                 dry_run;    /* percent */
     ngx_http_zapier_queue_conf_t  *queue;  /* zapier_queue, NULL: off */
     ngx_uint_t                 retry;      /* mask of what is called again */
+    ngx_http_zapier_wait_conf_t  *wait;    /* zapier_wait, NULL: off */
 
     ngx_http_zapier_connect_conf_t  *connect;  /* zapier_connect */
 
@@ -141,6 +148,8 @@ typedef enum {
     NGX_HTTP_ZAPIER_LIMIT_DONE,
     NGX_HTTP_ZAPIER_PASSED,        /* the upstream may see the request */
     NGX_HTTP_ZAPIER_CALL_WAIT,     /* the same by a subrequest */
+    NGX_HTTP_ZAPIER_RUN_WAIT,      /* for the end of a run */
+    NGX_HTTP_ZAPIER_RUN_DONE,
     NGX_HTTP_ZAPIER_REFUSED
 } ngx_http_zapier_state_e;
 
@@ -179,6 +188,10 @@ typedef struct {
     ngx_int_t                  call_rc;    /* what became of it */
     ngx_uint_t                 attempts;   /* calls that were made again */
     ngx_str_t                  refused;    /* Authorization of the one before */
+
+    ngx_http_zapier_run_t     *run;        /* that it is about, with
+                                              zapier_wait */
+    ngx_http_zapier_poll_t    *poll;       /* that it is made for */
 
     void                      *admin;      /* of zapier_admin */
     ngx_http_request_t        *bearer;     /* that has sent the token */
@@ -237,6 +250,7 @@ char *ngx_http_zapier_body(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_zapier_default(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_zapier_scope(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_zapier_retry(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_zapier_wait(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_zapier_limit_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_zapier_limit(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
@@ -269,6 +283,16 @@ ngx_http_zapier_ctx_t *ngx_http_zapier_get_ctx(ngx_http_request_t *r);
 /* Makes one, with the cleanup that cancels what is under way.  NULL: no
  * memory. */
 ngx_http_zapier_ctx_t *ngx_http_zapier_create_ctx(ngx_http_request_t *r);
+
+/* r was redirected to another location.  NGX_OK or NGX_ERROR. */
+ngx_int_t ngx_http_zapier_redirected(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
+
+/* Waits for something; NGX_AGAIN, or a status to finalize r with. */
+ngx_int_t ngx_http_zapier_hold(ngx_http_request_t *r);
+
+/* Goes on with a request that has waited; r may be gone then. */
+void ngx_http_zapier_resume(ngx_http_request_t *r);
 
 /* What r sends upstream has the token in it, and is zeroed in the end. */
 void ngx_http_zapier_bearer(ngx_http_zapier_ctx_t *ctx,

@@ -15,6 +15,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_run.h>
 #include <ngx_http_zapier_runner.h>
 
 
@@ -80,6 +81,10 @@ ngx_http_zapier_runner_resume(ngx_http_request_t *r,
 
     if (ctx->again) {
         return NGX_OK;
+    }
+
+    if (ctx->run != NULL && ctx->run->capture) {
+        return NGX_DECLINED;
     }
 
     if (!r->header_sent) {
@@ -275,6 +280,11 @@ ngx_http_zapier_runner_body(ngx_http_request_t *r, ngx_chain_t *in)
 
     if (ctx == NULL) {
         return 0;
+    }
+
+    if (ctx->run != NULL && ctx->run->capture) {
+        ngx_http_zapier_text_add(&ctx->run->text, in);
+        return 1;
     }
 
     for (cl = in; cl; cl = cl->next) {

@@ -30,6 +30,7 @@ ngx_int_t ngx_http_zapier_runner_start(ngx_http_request_t *r,
  *
  * NGX_OK     it is, and has to be made once more
  * NGX_AGAIN  it is not
+ * NGX_DECLINED  it is, and its answer was kept for ctx->run
  * NGX_DONE   the client has its answer, r is gone
  * other      status to finalize the request with
  */

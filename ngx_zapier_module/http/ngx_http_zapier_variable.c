@@ -8,6 +8,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_run.h>
 #include <ngx_http_zapier_oauth.h>
 #include <ngx_http_zapier_runner.h>
 
@@ -33,6 +34,7 @@ static ngx_str_t *ngx_http_zapier_token_status(ngx_http_zapier_ctx_t *ctx);
 static ngx_str_t *ngx_http_zapier_limit_status(ngx_http_zapier_ctx_t *ctx);
 static ngx_str_t *ngx_http_zapier_limit_scope(ngx_http_zapier_ctx_t *ctx);
 static ngx_str_t *ngx_http_zapier_error_code(ngx_http_zapier_ctx_t *ctx);
+static ngx_str_t *ngx_http_zapier_run_name(ngx_http_zapier_ctx_t *ctx);
 static ngx_int_t ngx_http_zapier_variable_set(ngx_http_variable_value_t *v,
     ngx_str_t *value);
 static u_char *ngx_http_zapier_decision_member(u_char *p, const char *name,
@@ -83,6 +85,10 @@ static ngx_http_variable_t  ngx_http_zapier_vars[] = {
 
     { ngx_string("zapier_queue_time"), NULL,
       ngx_http_zapier_queue_time_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
+
+    { ngx_string("zapier_run_id"), NULL,
+      ngx_http_zapier_text_variable,
+      (uintptr_t) ngx_http_zapier_run_name, NGX_HTTP_VAR_NOCACHEABLE, 0 },
 
     { ngx_string("zapier_decision"), NULL,
       ngx_http_zapier_decision_variable, 0, NGX_HTTP_VAR_NOCACHEABLE, 0 },
@@ -422,6 +428,13 @@ static ngx_str_t *
 ngx_http_zapier_error_code(ngx_http_zapier_ctx_t *ctx)
 {
     return &ctx->error;
+}
+
+
+static ngx_str_t *
+ngx_http_zapier_run_name(ngx_http_zapier_ctx_t *ctx)
+{
+    return ctx->run ? &ctx->run->id : NULL;
 }
 
 

@@ -110,7 +110,7 @@ sub control ($self, $r) {
             if $new->{limits};
         $self->tokens({%{$self->tokens}, %{$new->{tokens} // {}}});
         $self->config->{$_} = $new->{$_}
-            for grep { exists $new->{$_} } qw(prefix polls);
+            for grep { exists $new->{$_} } qw(prefix polls run);
         $c->render(json => {});
     });
 }
@@ -276,7 +276,7 @@ sub create_run ($self, $c) {
 
     $seen->{run} = $id;
     $self->runs({}) if keys %{$self->runs} >= 100_000;
-    $self->runs->{$id} = {polls => $self->config->{polls}};
+    $self->runs->{$id} = $self->new_run($c);
 
     $self->reply($c, 200, {},
                  json_text({data => {type => 'run', id => $id}}));
@@ -321,18 +321,45 @@ sub uuid ($self) {
 }
 
 
+# How a run goes is said by the "sandbox" of its inputs, or by PUT
+# /_sandbox/config {"run":{...}}:
+#
+#   duration  ms until it is finished; else it is after some polls
+#   pending   its status until then ("waiting")
+#   accepted  1: it is answered with 202 until then
+#   status    of the end ("success")
+#   results   JSON text as it is to be sent
+#   errors    the same
+
+sub new_run ($self, $c) {
+    my $inputs = eval { $c->req->json->{data}{inputs}{sandbox} };
+    my %run = (%{$self->config->{run} // {}},
+               ref $inputs eq 'HASH' ? %$inputs : ());
+
+    $run{polls} //= $self->config->{polls};
+    $run{started} = Time::HiRes::time;
+
+    return \%run;
+}
+
+
 sub read_run ($self, $c) {
     $c->stash(needs => [scope => 'action:run']);
 
     my $run = $self->runs->{$c->param('id')}
         // return $self->reply($c, error(404, 'not_found', 'NotFound',
                                          'Not found.'));
-    my $waiting = $run->{polls}-- > 0;
+    my $waiting = defined $run->{duration}
+        ? Time::HiRes::time - $run->{started} < $run->{duration} / 1000
+        : $run->{polls}-- > 0;
+    my $status  = $waiting ? $run->{pending} // 'waiting'
+                           : $run->{status} // 'success';
+    my $results = $waiting ? '[]' : $run->{results} // '[{"ok":true}]';
+    my $errors  = $waiting ? '[]' : $run->{errors} // '[]';
 
-    $self->reply($c, 200, {}, json_text({data => {
-        type => 'run', status => $waiting ? 'waiting' : 'success',
-        results => $waiting ? [] : [{ok => true}], errors => [],
-    }}));
+    $self->reply($c, $waiting && $run->{accepted} ? 202 : 200, {},
+        qq({"data":{"type":"run","status":"$status",)
+        . qq("results":$results,"errors":$errors}}));
 }
 
 

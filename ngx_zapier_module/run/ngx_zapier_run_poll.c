@@ -1,0 +1,374 @@
+
+/*
+ * How a flight finds out what has become of its run.
+ *
+ *     timer -> table -> Redis -> poll -> timer ...
+ *                                     -> end
+ *
+ * The time that a run has taken so far says how much longer it is likely to
+ * take: the next poll comes after NGX_ZAPIER_RUN_GROWTH of it.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_event.h>
+#include <ngx_zapier_run_private.h>
+
+
+/* percent of the time so far until the next poll, and of jitter on top */
+#define NGX_ZAPIER_RUN_GROWTH   140
+#define NGX_ZAPIER_RUN_JITTER   10
+
+/* ms after quota or memory was short */
+#define NGX_ZAPIER_RUN_PUT_OFF  1000
+
+/* times that a poll is put off for the sake of new runs */
+#define NGX_ZAPIER_RUN_PUT_OFFS   10
+
+/* refusals in a row that make it useless to go on */
+#define NGX_ZAPIER_RUN_REFUSALS   3
+
+/* ms until an urgent flight looks again what another one has got */
+#define NGX_ZAPIER_RUN_LOOK       20
+
+
+static ngx_uint_t ngx_zapier_run_urgent(ngx_zapier_run_flight_t *flight);
+static ngx_int_t ngx_zapier_run_memory(ngx_zapier_run_flight_t *flight);
+static void ngx_zapier_run_call(ngx_zapier_run_flight_t *flight);
+static void ngx_zapier_run_polled(ngx_zapier_run_poll_t *poll);
+static void ngx_zapier_run_answered(ngx_zapier_run_flight_t *flight,
+    ngx_zapier_run_answer_t *answer);
+static void ngx_zapier_run_refused(ngx_zapier_run_flight_t *flight);
+static void ngx_zapier_run_again(ngx_zapier_run_flight_t *flight,
+    ngx_str_t *body);
+
+
+void
+ngx_zapier_run_step(ngx_zapier_run_flight_t *flight)
+{
+    ngx_int_t               rc;
+    ngx_uint_t              urgent;
+    ngx_zapier_run_look_t   look;
+
+    urgent = ngx_zapier_run_urgent(flight);
+
+    if (ngx_zapier_run_memory(flight) != NGX_OK) {
+        return;
+    }
+
+    rc = ngx_zapier_run_claim(flight->runs, &flight->key, flight->owner,
+                              flight->interval, urgent, flight->answers,
+                              &look);
+
+    if (rc == NGX_OK && look.state == NGX_ZAPIER_RUN_FINISHED) {
+        ngx_zapier_run_tell(flight, NGX_ZAPIER_RUN_FINISHED, &look.body, 1);
+        return;
+    }
+
+    if (rc == NGX_OK) {
+
+        /* somebody has asked just now */
+
+        ngx_zapier_run_arm(flight, ngx_zapier_run_delay(flight));
+        ngx_zapier_run_tell(flight, NGX_ZAPIER_RUN_PENDING, &look.body, 0);
+        return;
+    }
+
+    if (rc == NGX_BUSY) {
+        ngx_zapier_run_arm(flight, urgent ? ngx_min(look.wait,
+                                                    NGX_ZAPIER_RUN_LOOK)
+                                          : look.wait);
+        return;
+    }
+
+    flight->ask.handler = ngx_zapier_run_asked_handler;
+    flight->ask.data = flight;
+    flight->poll.urgent = urgent;
+
+    if (ngx_zapier_run_ask(flight->runs, &flight->ask, &flight->tenant,
+                           &flight->id, flight->owner, flight->interval,
+                           urgent)
+        == NGX_AGAIN)
+    {
+        flight->asking = 1;
+        return;
+    }
+
+    ngx_zapier_run_call(flight);
+}
+
+
+/* For answers, that of one poll at a time. */
+
+static ngx_int_t
+ngx_zapier_run_memory(ngx_zapier_run_flight_t *flight)
+{
+    if (flight->answers == NULL) {
+        flight->answers = ngx_create_pool(1024, ngx_cycle->log);
+    }
+
+    if (flight->answers == NULL) {
+        ngx_zapier_run_arm(flight, NGX_ZAPIER_RUN_PUT_OFF);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_zapier_run_asked_handler(ngx_zapier_run_ask_t *ask)
+{
+    ngx_msec_t                wait;
+    ngx_zapier_run_flight_t  *flight;
+
+    flight = ask->data;
+    flight->asking = 0;
+
+    if (ask->rc == NGX_OK) {
+        ngx_zapier_run_finished(flight->runs, &flight->key, flight->keep,
+                                &ask->body);
+        ngx_zapier_run_tell(flight, NGX_ZAPIER_RUN_FINISHED, &ask->body, 1);
+        return;
+    }
+
+    if (ask->rc == NGX_BUSY) {
+
+        /* another node asks; it tells all when the run is finished */
+
+        wait = (ngx_msec_t) ngx_min(ask->wait, NGX_ZAPIER_RUN_DELAY_MAX);
+
+        ngx_zapier_run_pending(flight->runs, &flight->key, flight->owner,
+                               wait, NULL);
+        ngx_zapier_run_arm(flight, wait);
+        return;
+    }
+
+    /* what Redis does not say is no reason not to ask */
+
+    ngx_zapier_run_call(flight);
+}
+
+
+static void
+ngx_zapier_run_call(ngx_zapier_run_flight_t *flight)
+{
+    ngx_int_t               rc;
+    ngx_zapier_run_poll_t  *poll;
+
+    if (ngx_zapier_run_memory(flight) != NGX_OK) {
+        return;
+    }
+
+    poll = &flight->poll;
+
+    poll->tenant = flight->tenant;
+    poll->id = flight->id;
+    poll->pool = flight->answers;
+    poll->max = flight->max;
+    poll->handler = ngx_zapier_run_polled;
+    poll->data = flight;
+    poll->status = 0;
+    poll->own = 0;
+    poll->too_long = 0;
+    poll->retry_after = 0;
+    ngx_str_null(&poll->body);
+    ngx_str_null(&poll->type);
+    ngx_str_null(&poll->code);
+
+    if (flight->put_off >= NGX_ZAPIER_RUN_PUT_OFFS) {
+        poll->urgent = 1;
+    }
+
+    rc = flight->runs->call(poll);
+
+    if (rc == NGX_AGAIN) {
+        flight->put_off = 0;
+        flight->polls++;
+        flight->polling = 1;
+        return;
+    }
+
+    if (rc == NGX_DECLINED) {
+        flight->put_off++;
+
+        ngx_zapier_run_pending(flight->runs, &flight->key, flight->owner,
+                               NGX_ZAPIER_RUN_PUT_OFF, NULL);
+        ngx_zapier_run_arm(flight, NGX_ZAPIER_RUN_PUT_OFF);
+        return;
+    }
+
+    ngx_zapier_run_refused(flight);
+}
+
+
+static void
+ngx_zapier_run_polled(ngx_zapier_run_poll_t *poll)
+{
+    ngx_zapier_run_answer_t   answer;
+    ngx_zapier_run_flight_t  *flight;
+
+    flight = poll->data;
+    flight->polling = 0;
+
+    if (poll->status >= 200 && poll->status < 300) {
+
+        if (poll->too_long) {
+
+            /* only the upstream itself can answer with it */
+
+            ngx_zapier_run_tell(flight, NGX_ZAPIER_RUN_FINISHED, NULL, 1);
+            return;
+        }
+
+        if (ngx_zapier_run_parse(&poll->body, &answer) == NGX_OK) {
+            ngx_zapier_run_answered(flight, &answer);
+            return;
+        }
+
+        /* no answer that anybody could use */
+
+        poll->status = 502;
+        ngx_str_null(&poll->body);
+    }
+
+    ngx_zapier_run_refused(flight);
+}
+
+
+static void
+ngx_zapier_run_answered(ngx_zapier_run_flight_t *flight,
+    ngx_zapier_run_answer_t *answer)
+{
+    ngx_str_t               body;
+    ngx_zapier_run_poll_t  *poll;
+
+    poll = &flight->poll;
+    body = poll->body;
+
+    flight->refusals = 0;
+
+    if (ngx_zapier_run_complete(poll->pool, &body, answer, &flight->id)
+        != NGX_OK)
+    {
+        ngx_zapier_run_refused(flight);
+        return;
+    }
+
+    /* 202 is said of what goes on, whatever the body says */
+
+    if (answer->state == NGX_ZAPIER_RUN_PENDING || poll->status == 202) {
+        ngx_zapier_run_again(flight, &body);
+        return;
+    }
+
+    ngx_zapier_run_finished(flight->runs, &flight->key, flight->keep, &body);
+    ngx_zapier_run_store_finished(flight->runs, &flight->tenant, &flight->id,
+                                  flight->keep, &body);
+    ngx_zapier_run_tell(flight, NGX_ZAPIER_RUN_FINISHED, &body, 1);
+}
+
+
+/* Some refusals will not change, others may. */
+
+static void
+ngx_zapier_run_refused(ngx_zapier_run_flight_t *flight)
+{
+    uint64_t                delay;
+    ngx_uint_t              all;
+    ngx_zapier_run_poll_t  *poll;
+
+    poll = &flight->poll;
+    delay = ngx_zapier_run_delay(flight);
+
+    if (poll->retry_after > 0) {
+        delay = ngx_max(delay, (uint64_t) poll->retry_after * 1000);
+        delay = ngx_min(delay, NGX_ZAPIER_RUN_DELAY_MAX);
+    }
+
+    if (poll->status >= 400 && poll->status < 500 && poll->status != 429) {
+        flight->refusals++;
+    }
+
+    all = (flight->refusals >= NGX_ZAPIER_RUN_REFUSALS);
+
+    ngx_zapier_run_pending(flight->runs, &flight->key, flight->owner,
+                           (ngx_msec_t) delay, NULL);
+    ngx_zapier_run_arm(flight, delay);
+    ngx_zapier_run_tell(flight, NGX_ZAPIER_RUN_FAILED, &poll->body, all);
+}
+
+
+static void
+ngx_zapier_run_again(ngx_zapier_run_flight_t *flight, ngx_str_t *body)
+{
+    ngx_msec_t  delay;
+
+    delay = ngx_zapier_run_delay(flight);
+
+    ngx_zapier_run_pending(flight->runs, &flight->key, flight->owner, delay,
+                           body);
+
+    /* this one is a little early, so that no other node steps in */
+
+    ngx_zapier_run_store_pending(flight->runs, &flight->tenant, &flight->id,
+                                 flight->owner, delay + delay / 10);
+
+    ngx_zapier_run_arm(flight, delay);
+    ngx_zapier_run_tell(flight, NGX_ZAPIER_RUN_PENDING, body, 0);
+}
+
+
+/* A last poll comes just before all who wait give up. */
+
+ngx_msec_t
+ngx_zapier_run_delay(ngx_zapier_run_flight_t *flight)
+{
+    uint64_t        delay;
+    ngx_msec_t      margin, least;
+    ngx_msec_int_t  left;
+
+    delay = (uint64_t) (ngx_current_msec - flight->started)
+            * NGX_ZAPIER_RUN_GROWTH / 100;
+    delay = ngx_max(delay, flight->interval);
+    delay += delay * (ngx_uint_t) (ngx_random() % 100)
+             * NGX_ZAPIER_RUN_JITTER / 10000;
+    delay = ngx_min(delay, NGX_ZAPIER_RUN_DELAY_MAX);
+
+    left = (ngx_msec_int_t) (flight->until - ngx_current_msec);
+    margin = ngx_min(flight->interval / 2, 500);
+    least = margin + (flight->polls ? flight->interval : 0);
+
+    if (left > 0
+        && delay + margin > (ngx_msec_t) left
+        && least < (ngx_msec_t) left)
+    {
+        delay = (ngx_msec_t) left - margin;
+    }
+
+    return (ngx_msec_t) delay;
+}
+
+
+/* Does a caller want to know how things stand now? */
+
+static ngx_uint_t
+ngx_zapier_run_urgent(ngx_zapier_run_flight_t *flight)
+{
+    ngx_queue_t            *q;
+    ngx_zapier_run_wait_t  *wait;
+
+    for (q = ngx_queue_last(&flight->waiters);
+         q != ngx_queue_sentinel(&flight->waiters);
+         q = ngx_queue_prev(q))
+    {
+        wait = ngx_queue_data(q, ngx_zapier_run_wait_t, queue);
+
+        if (wait->time == 0) {
+            return 1;
+        }
+    }
+
+    return 0;
+}

@@ -1,0 +1,288 @@
+
+/*
+ * Runs in Redis: run:{TENANT}:ID is the result of one that is finished,
+ * poll:{TENANT}:ID says who asks for one that is not.
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_zapier_redis_scripts.h>
+#include <ngx_zapier_run_private.h>
+
+
+typedef struct {
+    ngx_queue_t                queue;      /* of the worker's notes */
+    ngx_pool_t                *pool;
+    ngx_zapier_run_ask_t       ask;
+} ngx_zapier_run_note_t;
+
+
+static u_char *ngx_zapier_run_keys(ngx_zapier_runs_t *runs, u_char *p,
+    ngx_str_t *tenant, ngx_str_t *id, ngx_str_t *argv);
+static u_char *ngx_zapier_run_store_key(u_char *p, ngx_zapier_runs_t *runs,
+    const char *kind, ngx_str_t *tenant, ngx_str_t *id, ngx_str_t *key);
+static u_char *ngx_zapier_run_number(u_char *p, uint64_t n, ngx_str_t *text);
+static void ngx_zapier_run_asked(ngx_zapier_redis_eval_t *eval);
+static ngx_zapier_run_note_t *ngx_zapier_run_note(size_t size);
+static void ngx_zapier_run_noted(ngx_zapier_redis_eval_t *eval);
+static void ngx_zapier_run_note_free(ngx_zapier_run_note_t *note);
+
+
+static ngx_queue_t  ngx_zapier_run_notes;
+
+
+static ngx_zapier_redis_script_t  ngx_zapier_run_ask_script =
+    ngx_zapier_redis_script(NGX_ZAPIER_SCRIPT_RUN_ASK);
+
+static ngx_zapier_redis_script_t  ngx_zapier_run_pending_script =
+    ngx_zapier_redis_script(NGX_ZAPIER_SCRIPT_RUN_PENDING);
+
+static ngx_zapier_redis_script_t  ngx_zapier_run_finished_script =
+    ngx_zapier_redis_script(NGX_ZAPIER_SCRIPT_RUN_FINISHED);
+
+
+ngx_int_t
+ngx_zapier_run_ask(ngx_zapier_runs_t *runs, ngx_zapier_run_ask_t *ask,
+    ngx_str_t *tenant, ngx_str_t *id, uint64_t owner, ngx_msec_t interval,
+    ngx_uint_t urgent)
+{
+    u_char     *p;
+    ngx_str_t   argv[6];
+
+    (void) ngx_zapier_run_keys(runs, ask->keys, tenant, id, argv);
+
+    p = ngx_zapier_run_number(ask->numbers, owner, &argv[2]);
+    p = ngx_zapier_run_number(p, interval, &argv[3]);
+    p = ngx_zapier_run_number(p, urgent, &argv[4]);
+    (void) ngx_zapier_run_number(p, NGX_ZAPIER_RUN_LEASE, &argv[5]);
+
+    ask->eval.handler = ngx_zapier_run_asked;
+    ask->eval.data = ask;
+
+    return ngx_zapier_redis_eval(runs->redis, &ask->eval,
+                                 &ngx_zapier_run_ask_script, 2, 6, argv);
+}
+
+
+void
+ngx_zapier_run_ask_cancel(ngx_zapier_run_ask_t *ask)
+{
+    ngx_zapier_redis_eval_cancel(&ask->eval);
+}
+
+
+static u_char *
+ngx_zapier_run_keys(ngx_zapier_runs_t *runs, u_char *p, ngx_str_t *tenant,
+    ngx_str_t *id, ngx_str_t *argv)
+{
+    p = ngx_zapier_run_store_key(p, runs, "run", tenant, id, &argv[0]);
+
+    return ngx_zapier_run_store_key(p, runs, "poll", tenant, id, &argv[1]);
+}
+
+
+static u_char *
+ngx_zapier_run_store_key(u_char *p, ngx_zapier_runs_t *runs,
+    const char *kind, ngx_str_t *tenant, ngx_str_t *id, ngx_str_t *key)
+{
+    key->data = p;
+
+    p = ngx_zapier_key(p, &runs->prefix, kind, tenant);
+    *p++ = ':';
+    p = ngx_cpymem(p, id->data, id->len);
+
+    key->len = p - key->data;
+
+    return p;
+}
+
+
+static u_char *
+ngx_zapier_run_number(u_char *p, uint64_t n, ngx_str_t *text)
+{
+    text->data = p;
+    p = ngx_sprintf(p, "%uL", n);
+    text->len = p - text->data;
+
+    return p;
+}
+
+
+static void
+ngx_zapier_run_asked(ngx_zapier_redis_eval_t *eval)
+{
+    ngx_zapier_run_ask_t      *ask;
+    ngx_zapier_redis_reply_t  *reply, **elts;
+
+    ask = eval->data;
+    reply = eval->reply;
+
+    ask->rc = NGX_ERROR;
+    ask->wait = 0;
+    ngx_str_null(&ask->body);
+
+    if (eval->status == NGX_OK
+        && reply->type == NGX_ZAPIER_REDIS_ARRAY
+        && reply->nelts >= 1
+        && reply->elts[0]->type == NGX_ZAPIER_REDIS_INTEGER)
+    {
+        elts = reply->elts;
+
+        if (elts[0]->integer == 1) {
+            ask->rc = NGX_DECLINED;
+
+        } else if (reply->nelts == 2
+                   && elts[1]->type == NGX_ZAPIER_REDIS_STRING)
+        {
+            ask->rc = NGX_OK;
+            ask->body = elts[1]->str;
+
+        } else if (reply->nelts == 2
+                   && elts[1]->type == NGX_ZAPIER_REDIS_INTEGER)
+        {
+            ask->rc = NGX_BUSY;
+            ask->wait = (uint64_t) ngx_max(elts[1]->integer, 1);
+        }
+    }
+
+    ask->handler(ask);
+}
+
+
+void
+ngx_zapier_run_store_pending(ngx_zapier_runs_t *runs, ngx_str_t *tenant,
+    ngx_str_t *id, uint64_t owner, ngx_msec_t delay)
+{
+    u_char                 *p;
+    ngx_str_t               argv[4];
+    ngx_zapier_run_note_t  *note;
+
+    note = ngx_zapier_run_note(0);
+    if (note == NULL) {
+        return;
+    }
+
+    (void) ngx_zapier_run_keys(runs, note->ask.keys, tenant, id, argv);
+
+    argv[0] = argv[1];
+    p = ngx_zapier_run_number(note->ask.numbers, owner, &argv[1]);
+    (void) ngx_zapier_run_number(p, delay, &argv[2]);
+
+    if (ngx_zapier_redis_eval(runs->redis, &note->ask.eval,
+                              &ngx_zapier_run_pending_script, 1, 3, argv)
+        != NGX_AGAIN)
+    {
+        ngx_zapier_run_note_free(note);
+    }
+}
+
+
+void
+ngx_zapier_run_store_finished(ngx_zapier_runs_t *runs, ngx_str_t *tenant,
+    ngx_str_t *id, ngx_msec_t keep, ngx_str_t *body)
+{
+    u_char                 *p;
+    ngx_str_t               argv[6];
+    ngx_zapier_run_note_t  *note;
+
+    note = ngx_zapier_run_note(body->len + NGX_ZAPIER_RUN_KEY_LEN);
+    if (note == NULL) {
+        return;
+    }
+
+    (void) ngx_zapier_run_keys(runs, note->ask.keys, tenant, id, argv);
+
+    /* it is sent once more, if the script was not known */
+
+    p = (u_char *) (note + 1);
+
+    argv[2].data = p;
+    argv[2].len = body->len;
+    p = ngx_cpymem(p, body->data, body->len);
+
+    (void) ngx_zapier_run_number(note->ask.numbers, keep, &argv[3]);
+
+    argv[4] = *ngx_zapier_run_news_channel(runs);
+
+    argv[5].data = p;
+    p = ngx_cpymem(p, tenant->data, tenant->len);
+    *p++ = ' ';
+    p = ngx_cpymem(p, id->data, id->len);
+    argv[5].len = p - argv[5].data;
+
+    if (ngx_zapier_redis_eval(runs->redis, &note->ask.eval,
+                              &ngx_zapier_run_finished_script, 2, 6, argv)
+        != NGX_AGAIN)
+    {
+        ngx_zapier_run_note_free(note);
+    }
+}
+
+
+static ngx_zapier_run_note_t *
+ngx_zapier_run_note(size_t size)
+{
+    ngx_pool_t             *pool;
+    ngx_zapier_run_note_t  *note;
+
+    pool = ngx_create_pool(512, ngx_cycle->log);
+    if (pool == NULL) {
+        return NULL;
+    }
+
+    note = ngx_palloc(pool, sizeof(ngx_zapier_run_note_t) + size);
+    if (note == NULL) {
+        ngx_destroy_pool(pool);
+        return NULL;
+    }
+
+    ngx_memzero(note, sizeof(ngx_zapier_run_note_t));
+
+    if (ngx_zapier_run_notes.next == NULL) {
+        ngx_queue_init(&ngx_zapier_run_notes);
+    }
+
+    ngx_queue_insert_tail(&ngx_zapier_run_notes, &note->queue);
+
+    note->pool = pool;
+    note->ask.eval.handler = ngx_zapier_run_noted;
+    note->ask.eval.data = note;
+
+    return note;
+}
+
+
+/* What could not be written can be asked of the upstream again. */
+
+static void
+ngx_zapier_run_noted(ngx_zapier_redis_eval_t *eval)
+{
+    ngx_zapier_run_note_free(eval->data);
+}
+
+
+static void
+ngx_zapier_run_note_free(ngx_zapier_run_note_t *note)
+{
+    ngx_queue_remove(&note->queue);
+    ngx_destroy_pool(note->pool);
+}
+
+
+void
+ngx_zapier_run_store_exit(void)
+{
+    ngx_queue_t            *q;
+    ngx_zapier_run_note_t  *note;
+
+    while (ngx_zapier_run_notes.next != NULL
+           && !ngx_queue_empty(&ngx_zapier_run_notes))
+    {
+        q = ngx_queue_head(&ngx_zapier_run_notes);
+        note = ngx_queue_data(q, ngx_zapier_run_note_t, queue);
+
+        ngx_zapier_redis_eval_cancel(&note->ask.eval);
+        ngx_zapier_run_note_free(note);
+    }
+}
