@@ -18,8 +18,6 @@ __DATA__
 --- error_log
 invalid value "big" in "zapier_zone": a size such as 16m is needed
 
-
-
 === TEST 2: zapier_zone too small
 --- http_config
     zapier_zone zapier 64k;
@@ -27,16 +25,12 @@ invalid value "big" in "zapier_zone": a size such as 16m is needed
 --- error_log
 invalid value "64k" in "zapier_zone": at least 256k is needed
 
-
-
 === TEST 3: zapier_zone with a negative size
 --- http_config
     zapier_zone zapier -1m;
 --- must_die
 --- error_log
 invalid value "-1m" in "zapier_zone"
-
-
 
 === TEST 4: zapier_zone twice
 --- http_config
@@ -46,16 +40,12 @@ invalid value "-1m" in "zapier_zone"
 --- error_log
 "zapier_zone" directive is duplicate
 
-
-
 === TEST 5: zapier_zone without a size
 --- http_config
     zapier_zone zapier;
 --- must_die
 --- error_log
 invalid number of arguments in "zapier_zone" directive
-
-
 
 === TEST 6: zapier_zone has the name of a zone of another module
 --- http_config
@@ -65,16 +55,12 @@ invalid number of arguments in "zapier_zone" directive
 --- error_log
 shared
 
-
-
 === TEST 7: zapier_zone in a server
 --- config
     zapier_zone zapier 1m;
 --- must_die
 --- error_log
 "zapier_zone" directive is not allowed here
-
-
 
 === TEST 8: zapier_redis is missing
 --- http_config
@@ -86,8 +72,6 @@ shared
 "zapier_tenant" is used, but there is no "zapier_redis" in the http block
 add, for example, "zapier_redis redis://127.0.0.1:6379;"
 
-
-
 === TEST 9: zapier_redis twice
 --- http_config
     zapier_redis redis://127.0.0.1;
@@ -96,106 +80,82 @@ add, for example, "zapier_redis redis://127.0.0.1:6379;"
 --- error_log
 "zapier_redis" directive is duplicate
 
-
-
 === TEST 10: zapier_redis http://127.0.0.1:6379
 --- http_config
     zapier_redis http://127.0.0.1:6379;
 --- must_die
 --- error_log
-invalid URL "http://127.0.0.1:6379" of "zapier_redis": unknown scheme, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]" or "unix:/PATH[?db=DB]"
-
-
+invalid URL "http://127.0.0.1:6379" of "zapier_redis": unknown scheme, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]" or "redis+sentinel://HOST[:PORT],.../MASTER[/DB]"
 
 === TEST 11: zapier_redis 127.0.0.1:6379
 --- http_config
     zapier_redis 127.0.0.1:6379;
 --- must_die
 --- error_log
-invalid URL "127.0.0.1:6379" of "zapier_redis": unknown scheme, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]" or "unix:/PATH[?db=DB]"
-
-
+invalid URL "127.0.0.1:6379" of "zapier_redis": unknown scheme, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]" or "redis+sentinel://HOST[:PORT],.../MASTER[/DB]"
 
 === TEST 12: zapier_redis redis+sentinel://127.0.0.1/master
 --- http_config
-    zapier_redis redis+sentinel://127.0.0.1/master;
+    zapier_redis redis+nonsense://127.0.0.1/master;
 --- must_die
 --- error_log
-invalid URL "redis+sentinel://127.0.0.1/master" of "zapier_redis": unknown scheme, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]" or "unix:/PATH[?db=DB]"
-
-
+invalid URL "redis+nonsense://127.0.0.1/master" of "zapier_redis": unknown scheme, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]" or "redis+sentinel://HOST[:PORT],.../MASTER[/DB]"
 
 === TEST 13: zapier_redis redis://
 --- http_config
     zapier_redis redis://;
 --- must_die
 --- error_log
-invalid URL "redis://" of "zapier_redis": no host, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]" or "unix:/PATH[?db=DB]"
-
-
+invalid URL "redis://" of "zapier_redis": no host, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]" or "redis+sentinel://HOST[:PORT],.../MASTER[/DB]"
 
 === TEST 14: zapier_redis redis://127.0.0.1:70000
 --- http_config
     zapier_redis redis://127.0.0.1:70000;
 --- must_die
 --- error_log
-invalid URL "redis://127.0.0.1:70000" of "zapier_redis": invalid port, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]" or "unix:/PATH[?db=DB]"
-
-
+invalid URL "redis://127.0.0.1:70000" of "zapier_redis": invalid port, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]" or "redis+sentinel://HOST[:PORT],.../MASTER[/DB]"
 
 === TEST 15: zapier_redis redis://127.0.0.1:6379/first
 --- http_config
     zapier_redis redis://127.0.0.1:6379/first;
 --- must_die
 --- error_log
-invalid URL "redis://127.0.0.1:6379/first" of "zapier_redis": the database is not a number, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]" or "unix:/PATH[?db=DB]"
-
-
+invalid URL "redis://127.0.0.1:6379/first" of "zapier_redis": the database is not a number, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]" or "redis+sentinel://HOST[:PORT],.../MASTER[/DB]"
 
 === TEST 16: zapier_redis redis://127.0.0.1:6379/-1
 --- http_config
     zapier_redis redis://127.0.0.1:6379/-1;
 --- must_die
 --- error_log
-invalid URL "redis://127.0.0.1:6379/-1" of "zapier_redis": the database is not a number, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]" or "unix:/PATH[?db=DB]"
-
-
+invalid URL "redis://127.0.0.1:6379/-1" of "zapier_redis": the database is not a number, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]" or "redis+sentinel://HOST[:PORT],.../MASTER[/DB]"
 
 === TEST 17: zapier_redis redis://127.0.0.1?db=1
 --- http_config
     zapier_redis redis://127.0.0.1?db=1;
 --- must_die
 --- error_log
-invalid URL "redis://127.0.0.1?db=1" of "zapier_redis": unexpected character, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]" or "unix:/PATH[?db=DB]"
-
-
+invalid URL "redis://127.0.0.1?db=1" of "zapier_redis": unexpected character, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]" or "redis+sentinel://HOST[:PORT],.../MASTER[/DB]"
 
 === TEST 18: zapier_redis unix:redis.sock
 --- http_config
     zapier_redis unix:redis.sock;
 --- must_die
 --- error_log
-invalid URL "unix:redis.sock" of "zapier_redis": the path is not absolute, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]" or "unix:/PATH[?db=DB]"
-
-
+invalid URL "unix:redis.sock" of "zapier_redis": the path is not absolute, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]" or "redis+sentinel://HOST[:PORT],.../MASTER[/DB]"
 
 === TEST 19: zapier_redis unix:/tmp/redis.sock?base=1
 --- http_config
     zapier_redis unix:/tmp/redis.sock?base=1;
 --- must_die
 --- error_log
-invalid URL "unix:/tmp/redis.sock?base=1" of "zapier_redis": unknown parameter, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]" or "unix:/PATH[?db=DB]"
-
-
+invalid URL "unix:/tmp/redis.sock?base=1" of "zapier_redis": unknown parameter, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]" or "redis+sentinel://HOST[:PORT],.../MASTER[/DB]"
 
 === TEST 20: zapier_redis unix:/xxx...
 --- http_config
     zapier_redis unix:/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx;
 --- must_die
 --- error_log
-invalid URL "unix:/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" of "zapier_redis": the path is too long, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]" or "unix:/PATH[?db=DB]"
-
-
+invalid URL "unix:/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" of "zapier_redis": the path is too long, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]" or "redis+sentinel://HOST[:PORT],.../MASTER[/DB]"
 
 === TEST 21: zapier_redis with a host that does not exist
 --- http_config
@@ -203,8 +163,6 @@ invalid URL "unix:/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx
 --- must_die
 --- error_log
 "no-such-host.invalid" of "zapier_redis redis://no-such-host.invalid"; with "resolver" it may be resolved later
-
-
 
 === TEST 22: zapier_redis with a password in the URL, which is not logged
 --- http_config
@@ -215,16 +173,12 @@ the URL of "zapier_redis" must not contain user and password, write "user=NAME" 
 --- no_error_log
 hunter2
 
-
-
 === TEST 23: zapier_redis timeout=0
 --- http_config
     zapier_redis redis://127.0.0.1 timeout=0;
 --- must_die
 --- error_log
 invalid value "timeout=0" in "zapier_redis": a time from 1ms to 60s is needed
-
-
 
 === TEST 24: zapier_redis timeout=61s
 --- http_config
@@ -233,16 +187,12 @@ invalid value "timeout=0" in "zapier_redis": a time from 1ms to 60s is needed
 --- error_log
 invalid value "timeout=61s" in "zapier_redis": a time from 1ms to 60s is needed
 
-
-
 === TEST 25: zapier_redis timeout=soon
 --- http_config
     zapier_redis redis://127.0.0.1 timeout=soon;
 --- must_die
 --- error_log
 invalid value "timeout=soon" in "zapier_redis": a time from 1ms to 60s is needed
-
-
 
 === TEST 26: zapier_redis timeout=
 --- http_config
@@ -251,16 +201,12 @@ invalid value "timeout=soon" in "zapier_redis": a time from 1ms to 60s is needed
 --- error_log
 invalid value "timeout=" in "zapier_redis": a time from 1ms to 60s is needed
 
-
-
 === TEST 27: zapier_redis connections=0
 --- http_config
     zapier_redis redis://127.0.0.1 connections=0;
 --- must_die
 --- error_log
 invalid value "connections=0" in "zapier_redis": a number from 1 to 64 is needed
-
-
 
 === TEST 28: zapier_redis connections=65
 --- http_config
@@ -269,16 +215,12 @@ invalid value "connections=0" in "zapier_redis": a number from 1 to 64 is needed
 --- error_log
 invalid value "connections=65" in "zapier_redis": a number from 1 to 64 is needed
 
-
-
 === TEST 29: zapier_redis connections=two
 --- http_config
     zapier_redis redis://127.0.0.1 connections=two;
 --- must_die
 --- error_log
 invalid value "connections=two" in "zapier_redis": a number from 1 to 64 is needed
-
-
 
 === TEST 30: zapier_redis prefix=a{b}
 --- http_config
@@ -287,16 +229,12 @@ invalid value "connections=two" in "zapier_redis": a number from 1 to 64 is need
 --- error_log
 invalid value "prefix=a{b}" in "zapier_redis": at most 64 bytes without braces
 
-
-
 === TEST 31: zapier_redis prefix= of 65 bytes
 --- http_config
     zapier_redis redis://127.0.0.1 prefix=ppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppp;
 --- must_die
 --- error_log
 invalid value "prefix=ppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppppp" in "zapier_redis": at most 64 bytes without braces
-
-
 
 === TEST 32: zapier_redis user=
 --- http_config
@@ -305,16 +243,12 @@ invalid value "prefix=pppppppppppppppppppppppppppppppppppppppppppppppppppppppppp
 --- error_log
 invalid value "user=" in "zapier_redis": "timeout=", "connections=", "prefix=", "user=" or "password_file=" is needed
 
-
-
 === TEST 33: zapier_redis password_file=
 --- http_config
     zapier_redis redis://127.0.0.1 password_file=;
 --- must_die
 --- error_log
 invalid value "password_file=" in "zapier_redis": "timeout=", "connections=", "prefix=", "user=" or "password_file=" is needed
-
-
 
 === TEST 34: zapier_redis password=, which is not logged
 --- http_config
@@ -325,8 +259,6 @@ invalid value "password_file=" in "zapier_redis": "timeout=", "connections=", "p
 --- no_error_log
 hunter3
 
-
-
 === TEST 35: zapier_redis user= without password_file=
 --- http_config
     zapier_redis redis://127.0.0.1 user=gateway;
@@ -334,16 +266,12 @@ hunter3
 --- error_log
 invalid value "gateway" in "zapier_redis": "user=" needs "password_file="
 
-
-
 === TEST 36: zapier_redis with a password file that is not there
 --- http_config
     zapier_redis redis://127.0.0.1 password_file=/no/such.password;
 --- must_die
 --- error_log
 open() "/no/such.password" of "password_file=" of "zapier_redis" failed
-
-
 
 === TEST 37: zapier_redis with an empty password file
 --- http_config
@@ -353,8 +281,6 @@ open() "/no/such.password" of "password_file=" of "zapier_redis" failed
 --- must_die
 --- error_log
 /empty" of "password_file=" of "zapier_redis" is empty, it must hold the password in one line
-
-
 
 === TEST 38: zapier_redis with a password file of several lines, which are not logged
 --- http_config
@@ -369,8 +295,6 @@ hunter5
 --- no_error_log
 hunter
 
-
-
 === TEST 39: zapier_redis_ssl_trusted_certificate without TLS
 --- http_config
     zapier_redis redis://127.0.0.1;
@@ -378,8 +302,6 @@ hunter
 --- must_die
 --- error_log
 "zapier_redis_ssl_trusted_certificate" is set but "zapier_redis redis://127.0.0.1" does not use TLS, write "rediss://"
-
-
 
 === TEST 40: zapier_redis_ssl_name without TLS
 --- http_config
@@ -389,8 +311,6 @@ hunter
 --- error_log
 "zapier_redis_ssl_name" is set but "zapier_redis redis://127.0.0.1" does not use TLS, write "rediss://"
 
-
-
 === TEST 41: zapier_redis_ssl_certificate without TLS
 --- http_config
     zapier_redis redis://127.0.0.1;
@@ -398,8 +318,6 @@ hunter
 --- must_die
 --- error_log
 "zapier_redis_ssl_certificate" is set but "zapier_redis redis://127.0.0.1" does not use TLS, write "rediss://"
-
-
 
 === TEST 42: zapier_redis_ssl_certificate_key without TLS
 --- http_config
@@ -409,8 +327,6 @@ hunter
 --- error_log
 "zapier_redis_ssl_certificate_key" is set but "zapier_redis redis://127.0.0.1" does not use TLS, write "rediss://"
 
-
-
 === TEST 43: zapier_redis_ssl_trusted_certificate that is not there
 --- http_config
     zapier_redis rediss://127.0.0.1;
@@ -418,8 +334,6 @@ hunter
 --- must_die
 --- error_log
 /no/such.pem
-
-
 
 === TEST 44: zapier_redis_ssl_certificate without its key
 --- http_config
@@ -429,8 +343,6 @@ hunter
 --- error_log
 zapier_redis_ssl_certificate_key
 
-
-
 === TEST 45: zapier_redis_ssl_certificate_key without its certificate
 --- http_config
     zapier_redis rediss://127.0.0.1;
@@ -439,8 +351,6 @@ zapier_redis_ssl_certificate_key
 --- error_log
 zapier_redis_ssl_certificate
 
-
-
 === TEST 46: zapier_redis_ssl_verify with another word
 --- http_config
     zapier_redis rediss://127.0.0.1;
@@ -448,8 +358,6 @@ zapier_redis_ssl_certificate
 --- must_die
 --- error_log
 invalid value "yes" in "zapier_redis_ssl_verify" directive, it must be "on" or "off"
-
-
 
 === TEST 47: zapier_tenant twice
 --- config
@@ -461,8 +369,6 @@ invalid value "yes" in "zapier_redis_ssl_verify" directive, it must be "on" or "
 --- error_log
 "zapier_tenant" directive is duplicate
 
-
-
 === TEST 48: zapier_tenant without a value
 --- config
     location / {
@@ -471,8 +377,6 @@ invalid value "yes" in "zapier_redis_ssl_verify" directive, it must be "on" or "
 --- must_die
 --- error_log
 invalid number of arguments in "zapier_tenant" directive
-
-
 
 === TEST 49: zapier_tenant of a variable that is not there
 --- config
@@ -483,8 +387,6 @@ invalid number of arguments in "zapier_tenant" directive
 --- error_log
 unknown "no_such_variable" variable
 
-
-
 === TEST 50: zapier_body with another word
 --- config
     location / {
@@ -493,8 +395,6 @@ unknown "no_such_variable" variable
 --- must_die
 --- error_log
 invalid value "on" in "zapier_body": "off" or "action_run" is needed
-
-
 
 === TEST 51: zapier_body twice
 --- config
@@ -506,8 +406,6 @@ invalid value "on" in "zapier_body": "off" or "action_run" is needed
 --- error_log
 "zapier_body" directive is duplicate
 
-
-
 === TEST 52: zapier_body max= without a size
 --- config
     location / {
@@ -516,8 +414,6 @@ invalid value "on" in "zapier_body": "off" or "action_run" is needed
 --- must_die
 --- error_log
 invalid value "max=lots" in "zapier_body": a size such as 1m is needed
-
-
 
 === TEST 53: zapier_body max=0
 --- config
@@ -528,8 +424,6 @@ invalid value "max=lots" in "zapier_body": a size such as 1m is needed
 --- error_log
 invalid value "max=0" in "zapier_body": a size such as 1m is needed
 
-
-
 === TEST 54: zapier_body with an unknown parameter
 --- config
     location / {
@@ -538,8 +432,6 @@ invalid value "max=0" in "zapier_body": a size such as 1m is needed
 --- must_die
 --- error_log
 invalid value "min=1k" in "zapier_body": only "max=" after "action_run" is known
-
-
 
 === TEST 55: zapier_body off with max=
 --- config
@@ -550,16 +442,12 @@ invalid value "min=1k" in "zapier_body": only "max=" after "action_run" is known
 --- error_log
 invalid value "max=1m" in "zapier_body": only "max=" after "action_run" is known
 
-
-
 === TEST 56: zapier_body in http
 --- http_config
     zapier_body action_run;
 --- must_die
 --- error_log
 "zapier_body" directive is not allowed here
-
-
 
 === TEST 57: zapier_action without zapier_body action_run
 --- config
@@ -569,8 +457,6 @@ invalid value "max=1m" in "zapier_body": only "max=" after "action_run" is known
 --- must_die
 --- error_log
 "zapier_action" "core:a" has no effect, it needs "zapier_body action_run" in the same location
-
-
 
 === TEST 58: zapier_action twice
 --- config
@@ -583,16 +469,12 @@ invalid value "max=1m" in "zapier_body": only "max=" after "action_run" is known
 --- error_log
 "zapier_action" directive is duplicate
 
-
-
 === TEST 59: zapier_action in a server
 --- config
     zapier_action a;
 --- must_die
 --- error_log
 "zapier_action" directive is not allowed here
-
-
 
 === TEST 60: zapier_authentication without zapier_body action_run
 --- config
@@ -602,8 +484,6 @@ invalid value "max=1m" in "zapier_body": only "max=" after "action_run" is known
 --- must_die
 --- error_log
 "zapier_authentication" "core:a" has no effect, it needs "zapier_body action_run" in the same location
-
-
 
 === TEST 61: zapier_authentication twice
 --- config
@@ -616,16 +496,12 @@ invalid value "max=1m" in "zapier_body": only "max=" after "action_run" is known
 --- error_log
 "zapier_authentication" directive is duplicate
 
-
-
 === TEST 62: zapier_authentication in a server
 --- config
     zapier_authentication a;
 --- must_die
 --- error_log
 "zapier_authentication" directive is not allowed here
-
-
 
 === TEST 63: zapier_scope with two names
 --- config
@@ -636,8 +512,6 @@ invalid value "max=1m" in "zapier_body": only "max=" after "action_run" is known
 --- error_log
 invalid value "action:run zap" in "zapier_scope": one scope name is needed, such as action:run
 
-
-
 === TEST 64: zapier_scope of nothing
 --- config
     location / {
@@ -646,8 +520,6 @@ invalid value "action:run zap" in "zapier_scope": one scope name is needed, such
 --- must_die
 --- error_log
 invalid value "" in "zapier_scope": one scope name is needed
-
-
 
 === TEST 65: zapier_scope twice
 --- config
@@ -659,16 +531,12 @@ invalid value "" in "zapier_scope": one scope name is needed
 --- error_log
 "zapier_scope" directive is duplicate
 
-
-
 === TEST 66: zapier_token_cache without a time
 --- http_config
     zapier_token_cache often;
 --- must_die
 --- error_log
 invalid value "often" in "zapier_token_cache": a time such as 60s is needed
-
-
 
 === TEST 67: zapier_token_cache twice
 --- http_config
@@ -678,16 +546,12 @@ invalid value "often" in "zapier_token_cache": a time such as 60s is needed
 --- error_log
 "zapier_token_cache" directive is duplicate
 
-
-
 === TEST 68: zapier_token_missing_cache without a time
 --- http_config
     zapier_token_missing_cache often;
 --- must_die
 --- error_log
 invalid value "often" in "zapier_token_missing_cache": a time such as 60s is needed
-
-
 
 === TEST 69: zapier_token_missing_cache twice
 --- http_config
@@ -697,16 +561,12 @@ invalid value "often" in "zapier_token_missing_cache": a time such as 60s is nee
 --- error_log
 "zapier_token_missing_cache" directive is duplicate
 
-
-
 === TEST 70: zapier_limit_zone limit=0 window=1s
 --- http_config
     zapier_limit_zone z key=a limit=0 window=1s;
 --- must_die
 --- error_log
 invalid value "limit=0" in "zapier_limit_zone": a number from 1 to 1000000000 is needed
-
-
 
 === TEST 71: zapier_limit_zone limit=many window=1s
 --- http_config
@@ -715,16 +575,12 @@ invalid value "limit=0" in "zapier_limit_zone": a number from 1 to 1000000000 is
 --- error_log
 invalid value "limit=many" in "zapier_limit_zone": a number from 1 to 1000000000 is needed
 
-
-
 === TEST 72: zapier_limit_zone limit=1000000001 window=1s
 --- http_config
     zapier_limit_zone z key=a limit=1000000001 window=1s;
 --- must_die
 --- error_log
 invalid value "limit=1000000001" in "zapier_limit_zone": a number from 1 to 1000000000 is needed
-
-
 
 === TEST 73: zapier_limit_zone limit=-1 window=1s
 --- http_config
@@ -733,16 +589,12 @@ invalid value "limit=1000000001" in "zapier_limit_zone": a number from 1 to 1000
 --- error_log
 invalid value "limit=-1" in "zapier_limit_zone": a number from 1 to 1000000000 is needed
 
-
-
 === TEST 74: zapier_limit_zone limit=1 window=0
 --- http_config
     zapier_limit_zone z key=a limit=1 window=0;
 --- must_die
 --- error_log
 invalid value "window=0" in "zapier_limit_zone": a time from 1ms to 1d is needed
-
-
 
 === TEST 75: zapier_limit_zone limit=1 window=2d
 --- http_config
@@ -751,16 +603,12 @@ invalid value "window=0" in "zapier_limit_zone": a time from 1ms to 1d is needed
 --- error_log
 invalid value "window=2d" in "zapier_limit_zone": a time from 1ms to 1d is needed
 
-
-
 === TEST 76: zapier_limit_zone limit=1 window=1x
 --- http_config
     zapier_limit_zone z key=a limit=1 window=1x;
 --- must_die
 --- error_log
 invalid value "window=1x" in "zapier_limit_zone": a time from 1ms to 1d is needed
-
-
 
 === TEST 77: zapier_limit_zone cooldown=0
 --- http_config
@@ -769,16 +617,12 @@ invalid value "window=1x" in "zapier_limit_zone": a time from 1ms to 1d is neede
 --- error_log
 invalid value "cooldown=0" in "zapier_limit_zone": a time from 1ms to 1d is needed
 
-
-
 === TEST 78: zapier_limit_zone cooldown=2d
 --- http_config
     zapier_limit_zone z key=a cooldown=2d;
 --- must_die
 --- error_log
 invalid value "cooldown=2d" in "zapier_limit_zone": a time from 1ms to 1d is needed
-
-
 
 === TEST 79: zapier_limit_zone mirror=yes
 --- http_config
@@ -787,16 +631,12 @@ invalid value "cooldown=2d" in "zapier_limit_zone": a time from 1ms to 1d is nee
 --- error_log
 invalid value "mirror=yes" in "zapier_limit_zone": "key=", "limit=", "window=", "mirror=on|off", "cooldown=", "weight=", "share=", "share_weight=", "slack=" or "store=local|redis" is needed
 
-
-
 === TEST 80: zapier_limit_zone weight=
 --- http_config
     zapier_limit_zone z key=a weight=;
 --- must_die
 --- error_log
 invalid value "weight=" in "zapier_limit_zone": "key=", "limit=", "window=", "mirror=on|off", "cooldown=", "weight=", "share=", "share_weight=", "slack=" or "store=local|redis" is needed
-
-
 
 === TEST 81: zapier_limit_zone key=
 --- http_config
@@ -805,16 +645,12 @@ invalid value "weight=" in "zapier_limit_zone": "key=", "limit=", "window=", "mi
 --- error_log
 invalid value "key=" in "zapier_limit_zone": "key=", "limit=", "window=", "mirror=on|off", "cooldown=", "weight=", "share=", "share_weight=", "slack=" or "store=local|redis" is needed
 
-
-
 === TEST 82: zapier_limit_zone rate=1r/s
 --- http_config
     zapier_limit_zone z key=a rate=1r/s;
 --- must_die
 --- error_log
 invalid value "rate=1r/s" in "zapier_limit_zone": "key=", "limit=", "window=", "mirror=on|off", "cooldown=", "weight=", "share=", "share_weight=", "slack=" or "store=local|redis" is needed
-
-
 
 === TEST 83: zapier_limit_zone store=disk
 --- http_config
@@ -823,16 +659,12 @@ invalid value "rate=1r/s" in "zapier_limit_zone": "key=", "limit=", "window=", "
 --- error_log
 invalid value "store=disk" in "zapier_limit_zone": "key=", "limit=", "window=", "mirror=on|off", "cooldown=", "weight=", "share=", "share_weight=", "slack=" or "store=local|redis" is needed
 
-
-
 === TEST 84: zapier_limit_zone limit=1
 --- http_config
     zapier_limit_zone z key=a limit=1;
 --- must_die
 --- error_log
 invalid value "z" in "zapier_limit_zone": "limit=" and "window=" go together
-
-
 
 === TEST 85: zapier_limit_zone window=1s
 --- http_config
@@ -841,8 +673,6 @@ invalid value "z" in "zapier_limit_zone": "limit=" and "window=" go together
 --- error_log
 invalid value "z" in "zapier_limit_zone": "limit=" and "window=" go together
 
-
-
 === TEST 86: zapier_limit_zone mirror=off
 --- http_config
     zapier_limit_zone z key=a mirror=off;
@@ -850,16 +680,12 @@ invalid value "z" in "zapier_limit_zone": "limit=" and "window=" go together
 --- error_log
 invalid value "z" in "zapier_limit_zone": the zone limits nothing, it needs "limit=" or "mirror=on"
 
-
-
 === TEST 87: zapier_limit_zone without key=
 --- http_config
     zapier_limit_zone z limit=1 window=1s;
 --- must_die
 --- error_log
 invalid value "z" in "zapier_limit_zone": the zone needs "key="
-
-
 
 === TEST 88: zapier_limit_zone defined twice
 --- http_config
@@ -869,16 +695,12 @@ invalid value "z" in "zapier_limit_zone": the zone needs "key="
 --- error_log
 invalid value "z" in "zapier_limit_zone": the zone is defined already
 
-
-
 === TEST 89: zapier_limit_zone with a name that is too long
 --- http_config
     zapier_limit_zone zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz key=a;
 --- must_die
 --- error_log
 " in "zapier_limit_zone": a name of 1 to 64 bytes is needed
-
-
 
 === TEST 90: zapier_limit_zone in a location
 --- config
@@ -889,16 +711,12 @@ invalid value "z" in "zapier_limit_zone": the zone is defined already
 --- error_log
 "zapier_limit_zone" directive is not allowed here
 
-
-
 === TEST 91: zapier_limit_zone with a key of a variable that is not there
 --- http_config
     zapier_limit_zone z key=$no_such_variable;
 --- must_die
 --- error_log
 unknown "no_such_variable" variable
-
-
 
 === TEST 92: zapier_limit of a zone that is not defined
 --- config
@@ -911,8 +729,6 @@ unknown "no_such_variable" variable
 unknown zone "partner" in "zapier_limit" in 
 define it by "zapier_limit_zone partner key=...;" in the http block
 
-
-
 === TEST 93: zapier_limit off and a zone
 --- config
     location / {
@@ -921,8 +737,6 @@ define it by "zapier_limit_zone partner key=...;" in the http block
 --- must_die
 --- error_log
 invalid value "off" in "zapier_limit": "off" stands alone
-
-
 
 === TEST 94: zapier_limit with a zone twice
 --- config
@@ -933,8 +747,6 @@ invalid value "off" in "zapier_limit": "off" stands alone
 --- error_log
 invalid value "tenant" in "zapier_limit": the zone is in the chain twice
 
-
-
 === TEST 95: zapier_limit with nine zones
 --- config
     location / {
@@ -943,8 +755,6 @@ invalid value "tenant" in "zapier_limit": the zone is in the chain twice
 --- must_die
 --- error_log
 invalid value "i" in "zapier_limit": at most 8 zones make a chain
-
-
 
 === TEST 96: zapier_limit twice
 --- config
@@ -956,16 +766,12 @@ invalid value "i" in "zapier_limit": at most 8 zones make a chain
 --- error_log
 "zapier_limit" directive is duplicate
 
-
-
 === TEST 97: zapier_limit_zone named off
 --- http_config
     zapier_limit_zone off key=a;
 --- must_die
 --- error_log
 invalid value "off" in "zapier_limit_zone": "zapier_limit off" has a meaning, another name is needed
-
-
 
 === TEST 98: zapier_scope in a location without zapier_tenant
 --- config
@@ -976,8 +782,6 @@ invalid value "off" in "zapier_limit_zone": "zapier_limit off" has a meaning, an
 --- error_log
 "zapier_scope" "action:run" has no effect, it needs "zapier_tenant" in the same location
 
-
-
 === TEST 99: zapier_body in a location without zapier_tenant
 --- config
     location / {
@@ -986,8 +790,6 @@ invalid value "off" in "zapier_limit_zone": "zapier_limit off" has a meaning, an
 --- must_die
 --- error_log
 "zapier_body" "action_run" has no effect, it needs "zapier_tenant" in the same location
-
-
 
 === TEST 100: zapier_limit in a location without zapier_tenant
 --- config
@@ -998,8 +800,6 @@ invalid value "off" in "zapier_limit_zone": "zapier_limit off" has a meaning, an
 --- error_log
 "zapier_limit" "tenant" has no effect, it needs "zapier_tenant" in the same location
 
-
-
 === TEST 101: the message of what is found late has the line of the directive
 --- config eval
 "\n" x 1000 . 'location / {' . "\n" x 10 . 'zapier_action core:a;'
@@ -1007,8 +807,6 @@ invalid value "off" in "zapier_limit_zone": "zapier_limit off" has a meaning, an
 --- must_die
 --- error_log eval
 qr/"zapier_action" "core:a" has no effect, .* in \S+:10\d\d$/
-
-
 
 === TEST 102: what stands above may be meant for other locations
 --- config
@@ -1028,8 +826,6 @@ qr/"zapier_action" "core:a" has no effect, .* in \S+:10\d\d$/
 GET /
 --- error_code: 204
 
-
-
 === TEST 103: zapier_limit with a tenant that is off
 --- config
     zapier_tenant  $http_x_tenant;
@@ -1042,8 +838,6 @@ GET /
 --- error_log
 "zapier_limit" "tenant" has no effect, it needs "zapier_tenant" in the same location
 
-
-
 === TEST 104: zapier_limit off needs no tenant
 --- config
     location / {
@@ -1054,8 +848,6 @@ GET /
 GET /
 --- error_code: 204
 
-
-
 === TEST 105: cooldown= of a zone that mirrors nothing
 --- http_config
     zapier_limit_zone z key=a limit=1 window=1s cooldown=1s mirror=off;
@@ -1063,16 +855,12 @@ GET /
 --- error_log
 invalid value "z" in "zapier_limit_zone": "cooldown=" has no effect with "mirror=off"
 
-
-
 === TEST 106: in any order
 --- http_config
     zapier_limit_zone z mirror=off cooldown=60s key=a limit=1 window=1s;
 --- must_die
 --- error_log
 "cooldown=" has no effect with "mirror=off"
-
-
 
 === TEST 107: zapier_tenant that names itself
 --- config
@@ -1083,16 +871,12 @@ invalid value "z" in "zapier_limit_zone": "cooldown=" has no effect with "mirror
 --- error_log
 invalid value "$zapier_tenant" in "zapier_tenant": $zapier_tenant is what this directive sets, another variable such as $http_x_tenant is needed
 
-
-
 === TEST 108: as a part, in the other spelling
 --- http_config
     zapier_tenant $http_x_team.${zapier_tenant};
 --- must_die
 --- error_log
 invalid value "$http_x_team.${zapier_tenant}" in "zapier_tenant"
-
-
 
 === TEST 109: but not one whose name only begins like that
 --- config
@@ -1106,8 +890,6 @@ invalid value "$http_x_team.${zapier_tenant}" in "zapier_tenant"
 --- request
 GET /v2/actions
 --- error_code: 200
-
-
 
 === TEST 110: by way of another variable it is only seen at run time
 --- http_config
@@ -1126,8 +908,6 @@ GET /v2/actions
 --- response_body_like: "code":"tenant_missing"
 --- sandbox_count: 0
 
-
-
 === TEST 111: zapier_tenant with a name that no tenant can have
 --- config
     location / {
@@ -1137,8 +917,6 @@ GET /v2/actions
 --- error_log
 invalid value "a b" in "zapier_tenant": "off", a variable, or a name of 1 to 128 bytes of A-Z a-z 0-9 . _ @ : and - is needed
 
-
-
 === TEST 112: zapier_tenant with an empty name
 --- config
     location / {
@@ -1147,8 +925,6 @@ invalid value "a b" in "zapier_tenant": "off", a variable, or a name of 1 to 128
 --- must_die
 --- error_log
 invalid value "" in "zapier_tenant"
-
-
 
 === TEST 113: zapier_retry knows 401 only
 --- config
@@ -1160,8 +936,6 @@ invalid value "" in "zapier_tenant"
 --- error_log
 invalid value "503" in "zapier_retry": "401" or "off" is needed
 
-
-
 === TEST 114: zapier_retry with the same twice
 --- config
     location / {
@@ -1171,8 +945,6 @@ invalid value "503" in "zapier_retry": "401" or "off" is needed
 --- must_die
 --- error_log
 invalid value "401" in "zapier_retry": it is there twice
-
-
 
 === TEST 115: zapier_retry needs something that refreshes
 --- config
@@ -1184,8 +956,6 @@ invalid value "401" in "zapier_retry": it is there twice
 --- error_log
 "zapier_retry" "401" has no effect, it needs "zapier_oauth_token URI" in the http block
 
-
-
 === TEST 116: zapier_retry off needs nothing
 --- config
     location / {
@@ -1195,8 +965,6 @@ invalid value "401" in "zapier_retry": it is there twice
 --- request
 GET /
 --- error_code: 204
-
-
 
 === TEST 117: zapier_auth of an unknown kind
 --- config
@@ -1208,8 +976,6 @@ GET /
 --- error_log
 invalid value "anybody" in "zapier_auth": "user", "app" or "client_id" is needed
 
-
-
 === TEST 118: zapier_auth user has no scope
 --- config
     location / {
@@ -1219,8 +985,6 @@ invalid value "anybody" in "zapier_auth": "user", "app" or "client_id" is needed
 --- must_die
 --- error_log
 invalid value "scope=a" in "zapier_auth": only "scope=" after "app" is known
-
-
 
 === TEST 119: zapier_auth app with a scope that is none
 --- config
@@ -1232,8 +996,6 @@ invalid value "scope=a" in "zapier_auth": only "scope=" after "app" is known
 --- error_log
 invalid value "scope=a"b" in "zapier_auth": scope names with spaces between them, 1024 bytes at most, are needed
 
-
-
 === TEST 120: zapier_auth app with an empty scope
 --- config
     location / {
@@ -1243,8 +1005,6 @@ invalid value "scope=a"b" in "zapier_auth": scope names with spaces between them
 --- must_die
 --- error_log
 invalid value "scope=" in "zapier_auth"
-
-
 
 === TEST 121: zapier_auth app needs a client and an endpoint
 --- config
@@ -1256,8 +1016,6 @@ invalid value "scope=" in "zapier_auth"
 --- error_log
 needs "zapier_oauth_client ID SECRET_FILE" and "zapier_oauth_token URI" in the http block
 
-
-
 === TEST 122: zapier_auth client_id needs a client
 --- config
     location / {
@@ -1267,8 +1025,6 @@ needs "zapier_oauth_client ID SECRET_FILE" and "zapier_oauth_token URI" in the h
 --- must_die
 --- error_log
 needs "zapier_oauth_client ID" in the http block
-
-
 
 === TEST 123: zapier_auth client_id has no scope to be checked
 --- http_config
@@ -1283,8 +1039,6 @@ needs "zapier_oauth_client ID" in the http block
 --- error_log
 "zapier_scope" "zap" has no effect with "zapier_auth client_id"
 
-
-
 === TEST 124: zapier_oauth_token needs a secret
 --- http_config
     zapier_oauth_client id;
@@ -1297,8 +1051,6 @@ needs "zapier_oauth_client ID" in the http block
 --- error_log
 "zapier_oauth_token" needs "zapier_oauth_client ID SECRET_FILE" in the http block
 
-
-
 === TEST 125: zapier_auth twice
 --- config
     location / {
@@ -1310,16 +1062,12 @@ needs "zapier_oauth_client ID" in the http block
 --- error_log
 "zapier_auth" directive is duplicate
 
-
-
 === TEST 126: zapier_limit_zone slack= without limit=
 --- http_config
     zapier_limit_zone z key=a store=redis slack=1s;
 --- must_die
 --- error_log
 invalid value "z" in "zapier_limit_zone": "slack=" has no effect without "limit="
-
-
 
 === TEST 127: zapier_limit_zone slack=2m
 --- http_config
@@ -1328,16 +1076,12 @@ invalid value "z" in "zapier_limit_zone": "slack=" has no effect without "limit=
 --- error_log
 invalid value "slack=2m" in "zapier_limit_zone": 0 or a time from 1ms to 1m is needed
 
-
-
 === TEST 128: zapier_limit_fallback shut
 --- config
     zapier_limit_fallback shut;
 --- must_die
 --- error_log
 invalid value "shut" in "zapier_limit_fallback": "local", "open" or "closed" is needed
-
-
 
 === TEST 129: zapier_limit_fallback local calls=1
 --- config
@@ -1346,16 +1090,12 @@ invalid value "shut" in "zapier_limit_fallback": "local", "open" or "closed" is 
 --- error_log
 invalid value "calls=1" in "zapier_limit_fallback": only "open" has parameters: "calls=" from 1 to 1000000000 and "time=" from 1ms to 1d
 
-
-
 === TEST 130: zapier_limit_fallback open calls=0
 --- config
     zapier_limit_fallback open calls=0;
 --- must_die
 --- error_log
 invalid value "calls=0" in "zapier_limit_fallback": only "open" has parameters: "calls=" from 1 to 1000000000 and "time=" from 1ms to 1d
-
-
 
 === TEST 131: zapier_limit_fallback twice
 --- config
@@ -1365,8 +1105,6 @@ invalid value "calls=0" in "zapier_limit_fallback": only "open" has parameters: 
 --- error_log
 "zapier_limit_fallback" directive is duplicate
 
-
-
 === TEST 132: zapier_dry_run maybe
 --- config
     zapier_dry_run maybe;
@@ -1374,16 +1112,12 @@ invalid value "calls=0" in "zapier_limit_fallback": only "open" has parameters: 
 --- error_log
 invalid value "maybe" in "zapier_dry_run": "on", "off" or a percentage from 0% to 100% is needed
 
-
-
 === TEST 133: zapier_dry_run 101%
 --- config
     zapier_dry_run 101%;
 --- must_die
 --- error_log
 invalid value "101%" in "zapier_dry_run": "on", "off" or a percentage from 0% to 100% is needed
-
-
 
 === TEST 134: zapier_dry_run twice
 --- config
@@ -1508,3 +1242,38 @@ invalid value "max=1k" in "zapier_wait": "off" stands alone
 --- must_die
 --- error_log
 "zapier_wait" "1s" has no effect, it needs "zapier_tenant" in the same location
+
+=== TEST 151: zapier_redis redis+sentinel, no master
+--- http_config
+    zapier_redis redis+sentinel://127.0.0.1;
+--- must_die
+--- error_log
+invalid URL "redis+sentinel://127.0.0.1" of "zapier_redis": no name of the master, it must be "redis+sentinel://HOST[:PORT],.../MASTER[/DB]" or "rediss+sentinel://HOST[:PORT],.../MASTER[/DB]"
+
+=== TEST 152: zapier_redis redis+sentinel, a master's name with a colon
+--- http_config
+    zapier_redis redis+sentinel://127.0.0.1/a:b;
+--- must_die
+--- error_log
+invalid URL "redis+sentinel://127.0.0.1/a:b" of "zapier_redis": the name of the master is not of "A-Za-z0-9.-_", it must be "redis+sentinel://HOST[:PORT],.../MASTER[/DB]" or "rediss+sentinel://HOST[:PORT],.../MASTER[/DB]"
+
+=== TEST 153: zapier_redis redis+sentinel, no sentinel
+--- http_config
+    zapier_redis redis+sentinel:///main;
+--- must_die
+--- error_log
+invalid URL "redis+sentinel:///main" of "zapier_redis": no host, it must be "redis+sentinel://HOST[:PORT],.../MASTER[/DB]" or "rediss+sentinel://HOST[:PORT],.../MASTER[/DB]"
+
+=== TEST 154: zapier_redis redis+sentinel, an empty one between commas
+--- http_config
+    zapier_redis redis+sentinel://127.0.0.1,,127.0.0.2/main;
+--- must_die
+--- error_log
+invalid URL "redis+sentinel://127.0.0.1,,127.0.0.2/main" of "zapier_redis": no host, it must be "redis+sentinel://HOST[:PORT],.../MASTER[/DB]" or "rediss+sentinel://HOST[:PORT],.../MASTER[/DB]"
+
+=== TEST 155: zapier_redis redis+sentinel, a database that is no number
+--- http_config
+    zapier_redis redis+sentinel://127.0.0.1/main/x;
+--- must_die
+--- error_log
+invalid URL "redis+sentinel://127.0.0.1/main/x" of "zapier_redis": the database is not a number, it must be "redis+sentinel://HOST[:PORT],.../MASTER[/DB]" or "rediss+sentinel://HOST[:PORT],.../MASTER[/DB]"

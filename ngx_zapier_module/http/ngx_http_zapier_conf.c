@@ -511,6 +511,8 @@ ngx_http_zapier_init_redis(ngx_conf_t *cf, ngx_http_zapier_main_conf_t *zmcf)
     conf = &zmcf->redis;
 
     if (ngx_http_zapier_full_name(cf, &conf->password_file) != NGX_OK
+        || ngx_http_zapier_full_name(cf, &conf->sentinel_password_file)
+           != NGX_OK
         || ngx_http_zapier_full_name(cf, &conf->ssl_trusted_certificate)
            != NGX_OK
         || ngx_http_zapier_full_name(cf, &conf->ssl_certificate) != NGX_OK

@@ -13,6 +13,8 @@
 
 static char *ngx_http_zapier_redis_option(ngx_conf_t *cf,
     ngx_http_zapier_main_conf_t *zmcf, ngx_str_t *value);
+static char *ngx_http_zapier_redis_login(ngx_conf_t *cf,
+    ngx_zapier_redis_conf_t *redis, ngx_str_t *value);
 
 
 char *
@@ -101,19 +103,45 @@ ngx_http_zapier_redis_option(ngx_conf_t *cf,
         return NGX_CONF_OK;
     }
 
+    return ngx_http_zapier_redis_login(cf, &zmcf->redis, value);
+}
+
+
+static char *
+ngx_http_zapier_redis_login(ngx_conf_t *cf, ngx_zapier_redis_conf_t *redis,
+    ngx_str_t *value)
+{
+    ngx_str_t  rest;
+
     if (ngx_http_zapier_prefix(value, "user=", &rest) && rest.len != 0) {
-        zmcf->redis.user = rest;
+        redis->user = rest;
         return NGX_CONF_OK;
     }
 
     if (ngx_http_zapier_prefix(value, "password_file=", &rest)
         && rest.len != 0)
     {
-        zmcf->redis.password_file = rest;
+        redis->password_file = rest;
         return NGX_CONF_OK;
     }
 
-    if (ngx_http_zapier_prefix(value, "password=", &rest)) {
+    if (ngx_http_zapier_prefix(value, "sentinel_user=", &rest)
+        && rest.len != 0)
+    {
+        redis->sentinel_user = rest;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_http_zapier_prefix(value, "sentinel_password_file=", &rest)
+        && rest.len != 0)
+    {
+        redis->sentinel_password_file = rest;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_http_zapier_prefix(value, "password=", &rest)
+        || ngx_http_zapier_prefix(value, "sentinel_password=", &rest))
+    {
 
         /* without the value: it would stand in the log */
 

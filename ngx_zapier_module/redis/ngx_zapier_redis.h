@@ -23,6 +23,7 @@ typedef struct ngx_zapier_redis_cmd_s    ngx_zapier_redis_cmd_t;
 typedef struct ngx_zapier_redis_reply_s  ngx_zapier_redis_reply_t;
 typedef struct ngx_zapier_redis_watch_s  ngx_zapier_redis_watch_t;
 typedef struct ngx_zapier_redis_slot_s   ngx_zapier_redis_slot_t;
+typedef struct ngx_zapier_redis_call_s   ngx_zapier_redis_call_t;
 
 
 /* what zapier_redis and zapier_redis_ssl_* say */
@@ -32,6 +33,8 @@ typedef struct {
     ngx_uint_t                 connections; /* links per worker */
     ngx_str_t                  user;
     ngx_str_t                  password_file;  /* full name or empty */
+    ngx_str_t                  sentinel_user;  /* the same for Sentinels */
+    ngx_str_t                  sentinel_password_file;
 
     ngx_flag_t                 ssl_verify;
     ngx_str_t                  ssl_name;   /* empty: the host of the URL */
@@ -84,9 +87,12 @@ struct ngx_zapier_redis_cmd_s {
     ngx_int_t                  status;
     ngx_zapier_redis_reply_t  *reply;
     ngx_msec_t                 time;       /* ms from start to handler */
+    unsigned                   refused:1;  /* with NGX_ERROR: it surely took
+                                              no effect */
 
     /* private */
     ngx_zapier_redis_slot_t   *slot;
+    ngx_zapier_redis_call_t   *call;
     ngx_msec_t                 started;
 };
 

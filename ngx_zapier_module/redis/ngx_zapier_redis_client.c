@@ -10,7 +10,9 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include <ngx_zapier_clock.h>
 #include <ngx_zapier_redis_link.h>
+#include <ngx_zapier_redis_topology.h>
 
 
 static ngx_zapier_redis_link_t *ngx_zapier_redis_choose(
@@ -21,7 +23,7 @@ static ngx_uint_t ngx_zapier_redis_open_allowed(ngx_zapier_redis_t *redis);
 
 /* the largest record of ours is a run's result */
 
-static const ngx_zapier_redis_caps_t  ngx_zapier_redis_caps = {
+const ngx_zapier_redis_caps_t  ngx_zapier_redis_caps = {
     7,                   /* depth */
     1024,                /* nelts */
     4096,                /* total */
@@ -34,9 +36,24 @@ ngx_int_t
 ngx_zapier_redis_start(ngx_zapier_redis_t *redis, ngx_zapier_redis_cmd_t *cmd,
     ngx_uint_t argc, ngx_str_t *argv)
 {
+    if (redis->topology) {
+        return ngx_zapier_redis_call_start(redis->topology, cmd, argc, argv);
+    }
+
+    return ngx_zapier_redis_send(redis, cmd,
+                                 ngx_current_msec + redis->conf.timeout, 0,
+                                 argc, argv);
+}
+
+
+ngx_int_t
+ngx_zapier_redis_send(ngx_zapier_redis_t *redis, ngx_zapier_redis_cmd_t *cmd,
+    ngx_msec_t deadline, ngx_uint_t asking, ngx_uint_t argc, ngx_str_t *argv)
+{
     ngx_zapier_redis_link_t  *link;
 
     cmd->slot = NULL;
+    cmd->call = NULL;
     cmd->reply = NULL;
 
     if (redis->links == NULL) {
@@ -49,8 +66,15 @@ ngx_zapier_redis_start(ngx_zapier_redis_t *redis, ngx_zapier_redis_cmd_t *cmd,
 
     link = ngx_zapier_redis_choose(redis);
 
-    if (link == NULL
-        || ngx_zapier_redis_queue_add(link, cmd, argc, argv) != NGX_OK)
+    if (link == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (asking && ngx_zapier_redis_queue_asking(link) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_zapier_redis_queue_add(link, cmd, deadline, argc, argv) != NGX_OK)
     {
         return NGX_ERROR;
     }
@@ -73,6 +97,11 @@ ngx_zapier_redis_init_worker(ngx_zapier_redis_t *redis)
     ngx_uint_t                i;
     ngx_zapier_redis_link_t  *links;
 
+    if (redis->topology) {
+        ngx_zapier_redis_topology_init_worker(redis->topology);
+        return;
+    }
+
     if (redis->links) {
         return;
     }
@@ -84,13 +113,24 @@ ngx_zapier_redis_init_worker(ngx_zapier_redis_t *redis)
     }
 
     for (i = 0; i < redis->conf.connections; i++) {
-        ngx_zapier_redis_link_init(&links[i], redis, &ngx_zapier_redis_caps);
+        ngx_zapier_redis_link_init(&links[i], redis, redis->caps);
     }
 
     ngx_queue_init(&redis->slots);
     ngx_queue_init(&redis->watchers);
 
     redis->links = links;
+}
+
+
+void
+ngx_zapier_redis_gone_now(ngx_zapier_redis_t *redis)
+{
+    redis->gone = ngx_zapier_clock();
+
+    if (redis->member) {
+        redis->member->redis->gone = redis->gone;
+    }
 }
 
 
@@ -103,6 +143,18 @@ ngx_zapier_redis_gone(ngx_zapier_redis_t *redis)
 
 void
 ngx_zapier_redis_exit_worker(ngx_zapier_redis_t *redis)
+{
+    if (redis->topology) {
+        ngx_zapier_redis_topology_exit_worker(redis->topology);
+        return;
+    }
+
+    ngx_zapier_redis_exit_links(redis);
+}
+
+
+void
+ngx_zapier_redis_exit_links(ngx_zapier_redis_t *redis)
 {
     ngx_uint_t                i;
     ngx_queue_t              *q;
@@ -214,6 +266,10 @@ ngx_zapier_redis_open_allowed(ngx_zapier_redis_t *redis)
 void
 ngx_zapier_redis_breaker_fail(ngx_zapier_redis_t *redis)
 {
+    if (redis->member) {
+        redis->member->failed(redis->member, redis);
+    }
+
     /* links that break together are one failure */
 
     if (redis->backoff

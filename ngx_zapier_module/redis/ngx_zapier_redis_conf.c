@@ -9,6 +9,7 @@
 #include <ngx_core.h>
 #include <ngx_zapier_file.h>
 #include <ngx_zapier_redis_link.h>
+#include <ngx_zapier_redis_topology.h>
 
 
 #define NGX_ZAPIER_REDIS_PORT    6379
@@ -21,14 +22,10 @@ static ngx_int_t ngx_zapier_redis_url_host(ngx_conf_t *cf,
     ngx_zapier_redis_t *redis, ngx_str_t *rest);
 static ngx_int_t ngx_zapier_redis_url_unix(ngx_conf_t *cf,
     ngx_zapier_redis_t *redis, ngx_str_t *rest);
-static ngx_int_t ngx_zapier_redis_url_db(ngx_conf_t *cf,
-    ngx_zapier_redis_t *redis, u_char *p, u_char *last);
 static ngx_int_t ngx_zapier_redis_url_name(ngx_conf_t *cf,
     ngx_zapier_redis_t *redis, ngx_url_t *u);
 static ngx_int_t ngx_zapier_redis_url_resolve(ngx_conf_t *cf,
     ngx_zapier_redis_t *redis, ngx_url_t *u);
-static ngx_int_t ngx_zapier_redis_url_invalid(ngx_conf_t *cf,
-    ngx_zapier_redis_t *redis, const char *reason);
 static ngx_uint_t ngx_zapier_redis_url_scheme(ngx_str_t *rest,
     const char *scheme);
 static ngx_int_t ngx_zapier_redis_check(ngx_conf_t *cf,
@@ -49,6 +46,7 @@ ngx_zapier_redis_create(ngx_conf_t *cf, ngx_zapier_redis_conf_t *conf)
 
     redis->conf = *conf;
     redis->pool = cf->pool;
+    redis->caps = &ngx_zapier_redis_caps;
 
     if (redis->conf.connections == 0) {
         redis->conf.connections = 1;
@@ -62,6 +60,12 @@ ngx_zapier_redis_create(ngx_conf_t *cf, ngx_zapier_redis_conf_t *conf)
     }
 
     if (redis->tls && ngx_zapier_redis_ssl_init(cf, redis) != NGX_OK) {
+        return NULL;
+    }
+
+    if (redis->topology
+        && ngx_zapier_redis_topology_init(cf, redis) != NGX_OK)
+    {
         return NULL;
     }
 
@@ -88,6 +92,15 @@ ngx_zapier_redis_url(ngx_conf_t *cf, ngx_zapier_redis_t *redis)
         return NGX_ERROR;
     }
 
+    if (ngx_zapier_redis_url_scheme(&rest, "redis+sentinel://")) {
+        return ngx_zapier_redis_sentinel_url(cf, redis, &rest);
+    }
+
+    if (ngx_zapier_redis_url_scheme(&rest, "rediss+sentinel://")) {
+        redis->tls = 1;
+        return ngx_zapier_redis_sentinel_url(cf, redis, &rest);
+    }
+
     if (ngx_zapier_redis_url_scheme(&rest, "redis://")) {
         return ngx_zapier_redis_url_host(cf, redis, &rest);
     }
@@ -101,7 +114,7 @@ ngx_zapier_redis_url(ngx_conf_t *cf, ngx_zapier_redis_t *redis)
         return ngx_zapier_redis_url_unix(cf, redis, &rest);
     }
 
-    return ngx_zapier_redis_url_invalid(cf, redis, "unknown scheme");
+    return ngx_zapier_redis_conf_invalid(cf, redis, "unknown scheme");
 }
 
 
@@ -125,16 +138,24 @@ ngx_zapier_redis_url_scheme(ngx_str_t *rest, const char *scheme)
 }
 
 
-static ngx_int_t
-ngx_zapier_redis_url_invalid(ngx_conf_t *cf, ngx_zapier_redis_t *redis,
+ngx_int_t
+ngx_zapier_redis_conf_invalid(ngx_conf_t *cf, ngx_zapier_redis_t *redis,
     const char *reason)
 {
+    const char  *form;
+
+    if (redis->topology || redis->member) {
+        form = redis->topology ? redis->topology->form : redis->member->form;
+
+    } else {
+        form = "\"redis://HOST[:PORT][/DB]\", "
+               "\"rediss://HOST[:PORT][/DB]\", \"unix:/PATH[?db=DB]\" or "
+               "\"redis+sentinel://HOST[:PORT],.../MASTER[/DB]\"";
+    }
+
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                        "invalid URL \"%V\" of \"zapier_redis\": %s, it must "
-                       "be \"redis://HOST[:PORT][/DB]\", "
-                       "\"rediss://HOST[:PORT][/DB]\" or "
-                       "\"unix:/PATH[?db=DB]\"",
-                       &redis->conf.url, reason);
+                       "be %s", &redis->conf.url, reason, form);
 
     return NGX_ERROR;
 }
@@ -144,16 +165,15 @@ static ngx_int_t
 ngx_zapier_redis_url_host(ngx_conf_t *cf, ngx_zapier_redis_t *redis,
     ngx_str_t *rest)
 {
-    u_char     *p, *last, *slash;
-    ngx_url_t   u;
+    u_char     *last, *slash;
+    ngx_str_t   server;
 
     last = rest->data + rest->len;
 
-    for (p = rest->data; p < last; p++) {
-        if (*p <= 0x20 || *p == 0x7f || *p == '?' || *p == '#' || *p == ',') {
-            return ngx_zapier_redis_url_invalid(cf, redis,
-                                                "unexpected character");
-        }
+    if (ngx_strlchr(rest->data, last, ',') != NULL) {
+        return ngx_zapier_redis_conf_invalid(cf, redis,
+                                             "several hosts in the URL of "
+                                             "one server");
     }
 
     slash = ngx_strlchr(rest->data, last, '/');
@@ -161,7 +181,7 @@ ngx_zapier_redis_url_host(ngx_conf_t *cf, ngx_zapier_redis_t *redis,
     if (slash != NULL) {
 
         if (slash + 1 < last
-            && ngx_zapier_redis_url_db(cf, redis, slash + 1, last) != NGX_OK)
+            && ngx_zapier_redis_conf_db(cf, redis, slash + 1, last) != NGX_OK)
         {
             return NGX_ERROR;
         }
@@ -169,35 +189,59 @@ ngx_zapier_redis_url_host(ngx_conf_t *cf, ngx_zapier_redis_t *redis,
         last = slash;
     }
 
+    server.len = last - rest->data;
+    server.data = rest->data;
+
+    return ngx_zapier_redis_conf_server(cf, redis, &server,
+                                        NGX_ZAPIER_REDIS_PORT);
+}
+
+
+ngx_int_t
+ngx_zapier_redis_conf_server(ngx_conf_t *cf, ngx_zapier_redis_t *redis,
+    ngx_str_t *server, in_port_t port)
+{
+    size_t     i;
+    u_char     ch;
+    ngx_url_t  u;
+
+    for (i = 0; i < server->len; i++) {
+        ch = server->data[i];
+
+        if (ch <= 0x20 || ch == 0x7f || ch == '?' || ch == '#') {
+            return ngx_zapier_redis_conf_invalid(cf, redis,
+                                                 "unexpected character");
+        }
+    }
+
     ngx_memzero(&u, sizeof(ngx_url_t));
 
-    u.url.data = rest->data;
-    u.url.len = last - rest->data;
-    u.default_port = NGX_ZAPIER_REDIS_PORT;
+    u.url = *server;
+    u.default_port = port;
 
     /* with a resolver it is no error that a name is not known yet */
 
     u.no_resolve = 1;
 
     if (u.url.len == 0) {
-        return ngx_zapier_redis_url_invalid(cf, redis, "no host");
+        return ngx_zapier_redis_conf_invalid(cf, redis, "no host");
     }
 
     if (ngx_parse_url(cf->pool, &u) != NGX_OK) {
-        return ngx_zapier_redis_url_invalid(cf, redis,
+        return ngx_zapier_redis_conf_invalid(cf, redis,
                                             u.err ? u.err : "wrong host");
     }
 
     if (u.family == AF_UNIX || u.wildcard || u.host.len == 0) {
-        return ngx_zapier_redis_url_invalid(cf, redis, "wrong host or port");
+        return ngx_zapier_redis_conf_invalid(cf, redis, "wrong host or port");
     }
 
     return ngx_zapier_redis_url_name(cf, redis, &u);
 }
 
 
-static ngx_int_t
-ngx_zapier_redis_url_db(ngx_conf_t *cf, ngx_zapier_redis_t *redis, u_char *p,
+ngx_int_t
+ngx_zapier_redis_conf_db(ngx_conf_t *cf, ngx_zapier_redis_t *redis, u_char *p,
     u_char *last)
 {
     size_t     len;
@@ -207,7 +251,7 @@ ngx_zapier_redis_url_db(ngx_conf_t *cf, ngx_zapier_redis_t *redis, u_char *p,
     db = (len <= NGX_ZAPIER_REDIS_DB_LEN) ? ngx_atoi(p, len) : NGX_ERROR;
 
     if (db == NGX_ERROR) {
-        return ngx_zapier_redis_url_invalid(cf, redis,
+        return ngx_zapier_redis_conf_invalid(cf, redis,
                                             "the database is not a number");
     }
 
@@ -356,11 +400,11 @@ ngx_zapier_redis_url_unix(ngx_conf_t *cf, ngx_zapier_redis_t *redis,
     if (p != NULL) {
 
         if (last - p < 4 || ngx_strncmp(p, "?db=", 4) != 0) {
-            return ngx_zapier_redis_url_invalid(cf, redis,
+            return ngx_zapier_redis_conf_invalid(cf, redis,
                                                 "unknown parameter");
         }
 
-        if (ngx_zapier_redis_url_db(cf, redis, p + 4, last) != NGX_OK) {
+        if (ngx_zapier_redis_conf_db(cf, redis, p + 4, last) != NGX_OK) {
             return NGX_ERROR;
         }
 
@@ -368,12 +412,12 @@ ngx_zapier_redis_url_unix(ngx_conf_t *cf, ngx_zapier_redis_t *redis,
     }
 
     if (rest->len < 2 || rest->data[0] != '/') {
-        return ngx_zapier_redis_url_invalid(cf, redis,
+        return ngx_zapier_redis_conf_invalid(cf, redis,
                                             "the path is not absolute");
     }
 
     if (rest->len >= sizeof(saun.sun_path)) {
-        return ngx_zapier_redis_url_invalid(cf, redis, "the path is too long");
+        return ngx_zapier_redis_conf_invalid(cf, redis, "the path is too long");
     }
 
     ngx_memzero(&saun, sizeof(struct sockaddr_un));
@@ -392,7 +436,7 @@ ngx_zapier_redis_url_unix(ngx_conf_t *cf, ngx_zapier_redis_t *redis,
 
 #else
 
-    return ngx_zapier_redis_url_invalid(cf, redis,
+    return ngx_zapier_redis_conf_invalid(cf, redis,
                             "unix sockets do not exist on this platform");
 
 #endif
@@ -410,6 +454,24 @@ ngx_zapier_redis_check(ngx_conf_t *cf, ngx_zapier_redis_t *redis)
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"user=%V\" of \"zapier_redis\" needs "
                            "\"password_file=FILE\"", &redis->conf.user);
+        return NGX_ERROR;
+    }
+
+    if (redis->conf.sentinel_password_file.len && redis->topology == NULL) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"sentinel_password_file=\" is set but "
+                           "\"zapier_redis %V\" names no Sentinels, write "
+                           "\"redis+sentinel://\"", &redis->conf.url);
+        return NGX_ERROR;
+    }
+
+    if (redis->conf.sentinel_user.len
+        && redis->conf.sentinel_password_file.len == 0)
+    {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"sentinel_user=%V\" of \"zapier_redis\" needs "
+                           "\"sentinel_password_file=FILE\"",
+                           &redis->conf.sentinel_user);
         return NGX_ERROR;
     }
 

@@ -1,13 +1,14 @@
 
 /*
- * How a link is opened: resolve, connect, TLS, AUTH and SELECT.  All of it
- * together may take as long as one command.
+ * How a link is opened: resolve, connect, TLS, AUTH, SELECT and ROLE.  All
+ * of it together may take as long as one command.
  */
 
 
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_zapier_redis_link.h>
+#include <ngx_zapier_redis_topology.h>
 
 
 static ngx_int_t ngx_zapier_redis_link_connect(ngx_zapier_redis_link_t *link);
@@ -22,6 +23,9 @@ static void ngx_zapier_redis_link_login(ngx_zapier_redis_link_t *link);
 static ngx_int_t ngx_zapier_redis_link_auth(ngx_zapier_redis_link_t *link);
 static ngx_int_t ngx_zapier_redis_link_greeted(ngx_zapier_redis_link_t *link,
     ngx_zapier_redis_reply_t *reply);
+static ngx_int_t ngx_zapier_redis_link_role(ngx_zapier_redis_link_t *link,
+    ngx_zapier_redis_reply_t *reply);
+static ngx_int_t ngx_zapier_redis_link_welcome(ngx_zapier_redis_link_t *link);
 static u_char *ngx_zapier_redis_link_log_error(ngx_log_t *log, u_char *buf,
     size_t len);
 
@@ -332,7 +336,7 @@ ngx_zapier_redis_link_login(ngx_zapier_redis_link_t *link)
     }
 
     if (link->logins == 0
-        && ngx_zapier_redis_link_greeted(link, NULL) != NGX_OK)
+        && ngx_zapier_redis_link_welcome(link) != NGX_OK)
     {
         ngx_zapier_redis_link_fail(link);
         return;
@@ -354,7 +358,7 @@ ngx_zapier_redis_link_login(ngx_zapier_redis_link_t *link)
 
 
 /*
- * Callers' commands wait for both replies: after a SELECT that failed they
+ * Callers' commands wait for all replies: after a SELECT that failed they
  * would be carried out on the wrong database.
  */
 
@@ -401,11 +405,51 @@ ngx_zapier_redis_link_auth(ngx_zapier_redis_link_t *link)
         link->logins++;
     }
 
+    if (redis->master) {
+        ngx_str_set(&argv[0], "ROLE");
+
+        if (ngx_zapier_redis_queue_own(link, ngx_zapier_redis_link_role, 1,
+                                       argv)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        link->logins++;
+    }
+
     return NGX_OK;
 }
 
 
-/* A reply to AUTH or SELECT, NULL: neither was needed. */
+/* Replicas would be asked for what they do not know yet, or not any more. */
+
+static ngx_int_t
+ngx_zapier_redis_link_role(ngx_zapier_redis_link_t *link,
+    ngx_zapier_redis_reply_t *reply)
+{
+    size_t  len;
+    u_char  text[NGX_ZAPIER_REDIS_TEXT_LEN];
+
+    if (reply->type == NGX_ZAPIER_REDIS_ERROR) {
+        len = ngx_zapier_redis_reply_text(reply, text);
+
+        ngx_log_error(NGX_LOG_ERR, &link->log, 0,
+                      "redis refused ROLE: \"%*s\"", len, text);
+        return NGX_ERROR;
+    }
+
+    if (!ngx_zapier_redis_is_master(reply)) {
+        ngx_log_error(NGX_LOG_ERR, &link->log, 0,
+                      "redis is not the master");
+        return NGX_ERROR;
+    }
+
+    return ngx_zapier_redis_link_welcome(link);
+}
+
+
+/* A reply to AUTH or SELECT. */
 
 static ngx_int_t
 ngx_zapier_redis_link_greeted(ngx_zapier_redis_link_t *link,
@@ -414,19 +458,25 @@ ngx_zapier_redis_link_greeted(ngx_zapier_redis_link_t *link,
     size_t  len;
     u_char  text[NGX_ZAPIER_REDIS_TEXT_LEN];
 
-    if (reply) {
+    if (!ngx_zapier_redis_reply_is(reply, NGX_ZAPIER_REDIS_STATUS, "OK")) {
+        len = ngx_zapier_redis_reply_text(reply, text);
 
-        if (!ngx_zapier_redis_reply_is(reply, NGX_ZAPIER_REDIS_STATUS, "OK")) {
-            len = ngx_zapier_redis_reply_text(reply, text);
+        ngx_log_error(NGX_LOG_ERR, &link->log, 0,
+                      "redis refused to log in: \"%*s\"", len, text);
+        return NGX_ERROR;
+    }
 
-            ngx_log_error(NGX_LOG_ERR, &link->log, 0,
-                          "redis refused to log in: \"%*s\"", len, text);
-            return NGX_ERROR;
-        }
+    return ngx_zapier_redis_link_welcome(link);
+}
 
-        if (--link->logins) {
-            return NGX_OK;
-        }
+
+/* One step of the login is done, or none was needed. */
+
+static ngx_int_t
+ngx_zapier_redis_link_welcome(ngx_zapier_redis_link_t *link)
+{
+    if (link->logins && --link->logins) {
+        return NGX_OK;
     }
 
     if (link->login) {

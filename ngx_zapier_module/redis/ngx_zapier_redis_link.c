@@ -11,7 +11,6 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include <ngx_zapier_clock.h>
 #include <ngx_zapier_redis_link.h>
 
 
@@ -199,7 +198,7 @@ ngx_zapier_redis_link_lost(ngx_zapier_redis_link_t *link)
     {
         /* anybody is free to close a link that nobody waits on */
 
-        link->redis->gone = ngx_zapier_clock();
+        ngx_zapier_redis_gone_now(link->redis);
         ngx_zapier_redis_link_close(link, 0);
         return;
     }
@@ -485,7 +484,7 @@ ngx_zapier_redis_link_fail(ngx_zapier_redis_link_t *link)
     /* perhaps another address does better */
 
     link->redis->addr++;
-    link->redis->gone = ngx_zapier_clock();
+    ngx_zapier_redis_gone_now(link->redis);
 
     if (link->closed == NULL) {
         ngx_zapier_redis_breaker_fail(link->redis);

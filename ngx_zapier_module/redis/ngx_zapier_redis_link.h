@@ -11,6 +11,10 @@
  *   queue    commands of one link: order, deadlines, replies
  *   resolve  names to addresses, before each connect
  *   resp     bytes
+ *
+ * Behind an URL of Sentinels or of a Cluster stand several servers, each
+ * of them an ngx_zapier_redis_t like any other: see
+ * ngx_zapier_redis_topology.h.
  */
 
 
@@ -47,7 +51,8 @@
 #define NGX_ZAPIER_REDIS_ADDRS        16
 
 
-typedef struct ngx_zapier_redis_link_s  ngx_zapier_redis_link_t;
+typedef struct ngx_zapier_redis_link_s      ngx_zapier_redis_link_t;
+typedef struct ngx_zapier_redis_topology_s  ngx_zapier_redis_topology_t;
 
 /* reply to a command of the link's own; NGX_ERROR: logged, fail the link */
 typedef ngx_int_t (*ngx_zapier_redis_own_pt)(ngx_zapier_redis_link_t *link,
@@ -144,7 +149,12 @@ struct ngx_zapier_redis_s {
     ngx_str_t                       db;      /* empty: 0 */
     ngx_str_t                       password;
 
+    ngx_zapier_redis_topology_t    *topology;  /* NULL: this is a server */
+    ngx_zapier_redis_topology_t    *member;    /* of this one, or NULL */
+    const ngx_zapier_redis_caps_t  *caps;      /* of replies */
+
     unsigned                        tls:1;
+    unsigned                        master:1;    /* it must be one */
     unsigned                        literal:1;   /* host is an address */
     unsigned                        dynamic:1;   /* host is resolved anew */
 
@@ -173,6 +183,18 @@ struct ngx_zapier_redis_s {
 
 /* conf */
 
+/* HOST[:PORT] of the URL becomes name, host, port, addresses of redis */
+ngx_int_t ngx_zapier_redis_conf_server(ngx_conf_t *cf,
+    ngx_zapier_redis_t *redis, ngx_str_t *server, in_port_t port);
+
+/* the number of a database that stands between p and last */
+ngx_int_t ngx_zapier_redis_conf_db(ngx_conf_t *cf, ngx_zapier_redis_t *redis,
+    u_char *p, u_char *last);
+
+/* logs why the URL is wrong; NGX_ERROR */
+ngx_int_t ngx_zapier_redis_conf_invalid(ngx_conf_t *cf,
+    ngx_zapier_redis_t *redis, const char *reason);
+
 ngx_int_t ngx_zapier_redis_add_addr(ngx_zapier_redis_t *redis,
     struct sockaddr *sockaddr, socklen_t socklen);
 ngx_msec_t ngx_zapier_redis_jitter(ngx_msec_t delay);
@@ -180,6 +202,10 @@ ngx_msec_t ngx_zapier_redis_jitter(ngx_msec_t delay);
 /* ssl */
 
 ngx_int_t ngx_zapier_redis_ssl_init(ngx_conf_t *cf,
+    ngx_zapier_redis_t *redis);
+
+/* the name in the certificate of a server with the context of another */
+ngx_int_t ngx_zapier_redis_ssl_name(ngx_pool_t *pool,
     ngx_zapier_redis_t *redis);
 
 #if (NGX_SSL)
@@ -193,8 +219,24 @@ ngx_int_t ngx_zapier_redis_ssl_check(ngx_zapier_redis_link_t *link);
 
 /* client */
 
+extern const ngx_zapier_redis_caps_t  ngx_zapier_redis_caps;
+
+/*
+ * As ngx_zapier_redis_start() of one server, with a deadline not later than
+ * the server's timeout; asking: about a key that is on its way there
+ */
+ngx_int_t ngx_zapier_redis_send(ngx_zapier_redis_t *redis,
+    ngx_zapier_redis_cmd_t *cmd, ngx_msec_t deadline, ngx_uint_t asking,
+    ngx_uint_t argc, ngx_str_t *argv);
+
 void ngx_zapier_redis_init_worker(ngx_zapier_redis_t *redis);
+
+/* closes the links of one server; no handler is called */
+void ngx_zapier_redis_exit_links(ngx_zapier_redis_t *redis);
 void ngx_zapier_redis_breaker_fail(ngx_zapier_redis_t *redis);
+
+/* what answers from now on may be another server */
+void ngx_zapier_redis_gone_now(ngx_zapier_redis_t *redis);
 
 /* resolve: NGX_OK, NGX_AGAIN: ngx_zapier_redis_link_resolved() comes */
 
@@ -233,9 +275,13 @@ void ngx_zapier_redis_link_post(ngx_zapier_redis_link_t *link);
 /* queue */
 
 ngx_int_t ngx_zapier_redis_queue_add(ngx_zapier_redis_link_t *link,
-    ngx_zapier_redis_cmd_t *cmd, ngx_uint_t argc, ngx_str_t *argv);
+    ngx_zapier_redis_cmd_t *cmd, ngx_msec_t deadline, ngx_uint_t argc,
+    ngx_str_t *argv);
 ngx_int_t ngx_zapier_redis_queue_own(ngx_zapier_redis_link_t *link,
     ngx_zapier_redis_own_pt own, ngx_uint_t argc, ngx_str_t *argv);
+
+/* the next command is about a key that is on its way here */
+ngx_int_t ngx_zapier_redis_queue_asking(ngx_zapier_redis_link_t *link);
 
 /* fills link->out if it is empty; NGX_OK or NGX_ERROR (no memory) */
 ngx_int_t ngx_zapier_redis_queue_batch(ngx_zapier_redis_link_t *link);

@@ -5,14 +5,16 @@
  * keeps its place until its reply comes.  One that was not sent is just
  * dropped.
  *
- * All callers' commands have the same timeout, so that the order in which
- * they were started is also the order of their deadlines.
+ * Callers' commands have the same timeout, so that the order in which they
+ * were started is also the order of their deadlines; all but those that
+ * have been elsewhere before.
  */
 
 
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_zapier_redis_link.h>
+#include <ngx_zapier_redis_topology.h>
 
 
 /* timeouts that one command may hold up all others, while others' bytes
@@ -22,6 +24,8 @@
 
 static ngx_zapier_redis_slot_t *ngx_zapier_redis_queue_slot(
     ngx_zapier_redis_link_t *link, ngx_uint_t argc, ngx_str_t *argv);
+static ngx_int_t ngx_zapier_redis_queue_asked(ngx_zapier_redis_link_t *link,
+    ngx_zapier_redis_reply_t *reply);
 static void ngx_zapier_redis_queue_free(ngx_zapier_redis_slot_t *slot);
 static ngx_zapier_redis_cmd_t *ngx_zapier_redis_queue_detach(
     ngx_zapier_redis_slot_t *slot);
@@ -42,9 +46,11 @@ static void ngx_zapier_redis_queue_fail_list(ngx_queue_t *list);
 
 ngx_int_t
 ngx_zapier_redis_queue_add(ngx_zapier_redis_link_t *link,
-    ngx_zapier_redis_cmd_t *cmd, ngx_uint_t argc, ngx_str_t *argv)
+    ngx_zapier_redis_cmd_t *cmd, ngx_msec_t deadline, ngx_uint_t argc,
+    ngx_str_t *argv)
 {
-    ngx_zapier_redis_slot_t  *slot;
+    ngx_queue_t              *q;
+    ngx_zapier_redis_slot_t  *slot, *prev;
 
     slot = ngx_zapier_redis_queue_slot(link, argc, argv);
     if (slot == NULL) {
@@ -52,13 +58,65 @@ ngx_zapier_redis_queue_add(ngx_zapier_redis_link_t *link,
     }
 
     slot->cmd = cmd;
-    slot->deadline = ngx_current_msec + link->redis->conf.timeout;
+    slot->deadline = deadline;
 
     ngx_queue_insert_tail(&link->waiting, &slot->fifo);
-    ngx_queue_insert_tail(&link->live, &slot->live);
+
+    for (q = ngx_queue_last(&link->live);
+         q != ngx_queue_sentinel(&link->live);
+         q = ngx_queue_prev(q))
+    {
+        prev = ngx_queue_data(q, ngx_zapier_redis_slot_t, live);
+
+        if ((ngx_msec_int_t) (deadline - prev->deadline) >= 0) {
+            break;
+        }
+    }
+
+    ngx_queue_insert_after(q, &slot->live);
 
     cmd->slot = slot;
+    cmd->refused = 0;
     cmd->started = ngx_current_msec;
+
+    return NGX_OK;
+}
+
+
+/*
+ * Commands wait in the order they are written, so this one stands right
+ * before the one it is meant for.
+ */
+
+ngx_int_t
+ngx_zapier_redis_queue_asking(ngx_zapier_redis_link_t *link)
+{
+    ngx_str_t                 argv[1];
+    ngx_zapier_redis_slot_t  *slot;
+
+    ngx_str_set(&argv[0], "ASKING");
+
+    slot = ngx_zapier_redis_queue_slot(link, 1, argv);
+    if (slot == NULL) {
+        return NGX_ERROR;
+    }
+
+    slot->own = ngx_zapier_redis_queue_asked;
+
+    ngx_queue_insert_tail(&link->waiting, &slot->fifo);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_zapier_redis_queue_asked(ngx_zapier_redis_link_t *link,
+    ngx_zapier_redis_reply_t *reply)
+{
+    (void) link;
+    (void) reply;
+
+    /* if it was refused, the reply to the command itself will tell */
 
     return NGX_OK;
 }
@@ -185,6 +243,11 @@ ngx_zapier_redis_cancel(ngx_zapier_redis_cmd_t *cmd)
 {
     ngx_zapier_redis_link_t  *link;
     ngx_zapier_redis_slot_t  *slot;
+
+    if (cmd->call) {
+        ngx_zapier_redis_call_cancel(cmd->call);
+        return;
+    }
 
     slot = cmd->slot;
 
@@ -356,6 +419,8 @@ ngx_zapier_redis_queue_reply(ngx_zapier_redis_link_t *link,
     status = ngx_zapier_redis_queue_status(link, reply);
 
     if (cmd) {
+        cmd->refused = (status != NGX_OK);
+
         ngx_zapier_redis_queue_finish(cmd, status,
                                       (status == NGX_OK) ? reply : NULL);
     }
@@ -374,6 +439,7 @@ ngx_zapier_redis_queue_status(ngx_zapier_redis_link_t *link,
     u_char  text[NGX_ZAPIER_REDIS_TEXT_LEN];
 
     if (ngx_zapier_redis_refused(reply)) {
+
         ngx_zapier_redis_queue_refuse(link, reply);
         return NGX_ERROR;
     }
@@ -490,6 +556,7 @@ ngx_zapier_redis_queue_expire(ngx_zapier_redis_link_t *link)
         ngx_log_error(NGX_LOG_INFO, &link->log, 0, "redis command timed out");
 
         cmd = ngx_zapier_redis_queue_detach(slot);
+        cmd->refused = (slot->text.data != NULL);
 
         if (slot->text.data) {
             ngx_queue_remove(&slot->fifo);
@@ -568,6 +635,7 @@ ngx_zapier_redis_queue_fail_waiting(ngx_zapier_redis_link_t *link)
 static void
 ngx_zapier_redis_queue_fail_list(ngx_queue_t *list)
 {
+    ngx_uint_t                unsent;
     ngx_queue_t              *q;
     ngx_zapier_redis_cmd_t   *cmd;
     ngx_zapier_redis_slot_t  *slot;
@@ -578,11 +646,14 @@ ngx_zapier_redis_queue_fail_list(ngx_queue_t *list)
         ngx_queue_remove(q);
 
         slot = ngx_queue_data(q, ngx_zapier_redis_slot_t, fifo);
+        unsent = (slot->text.data != NULL);
 
         cmd = ngx_zapier_redis_queue_detach(slot);
         ngx_zapier_redis_queue_free(slot);
 
         if (cmd) {
+            cmd->refused = unsent;
+
             ngx_zapier_redis_queue_finish(cmd, NGX_ERROR, NULL);
         }
     }

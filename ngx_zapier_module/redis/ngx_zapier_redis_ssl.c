@@ -20,8 +20,6 @@ static ngx_int_t ngx_zapier_redis_ssl_trust(ngx_conf_t *cf,
     ngx_zapier_redis_t *redis);
 static ngx_int_t ngx_zapier_redis_ssl_client(ngx_conf_t *cf,
     ngx_zapier_redis_t *redis);
-static ngx_int_t ngx_zapier_redis_ssl_name(ngx_conf_t *cf,
-    ngx_zapier_redis_t *redis);
 static ngx_int_t ngx_zapier_redis_ssl_check_name(ngx_connection_t *c,
     ngx_zapier_redis_t *redis);
 
@@ -57,7 +55,8 @@ ngx_zapier_redis_ssl_init(ngx_conf_t *cf, ngx_zapier_redis_t *redis)
     SSL_CTX_set_options(redis->ssl->ctx, SSL_OP_CLEANSE_PLAINTEXT);
 #endif
 
-    if (ngx_zapier_redis_ssl_name(cf, redis) != NGX_OK
+    if (((redis->topology == NULL || redis->conf.ssl_name.len)
+         && ngx_zapier_redis_ssl_name(cf->pool, redis) != NGX_OK)
         || ngx_zapier_redis_ssl_client(cf, redis) != NGX_OK
         || ngx_zapier_redis_ssl_trust(cf, redis) != NGX_OK)
     {
@@ -139,15 +138,15 @@ ngx_zapier_redis_ssl_client(ngx_conf_t *cf, ngx_zapier_redis_t *redis)
 }
 
 
-static ngx_int_t
-ngx_zapier_redis_ssl_name(ngx_conf_t *cf, ngx_zapier_redis_t *redis)
+ngx_int_t
+ngx_zapier_redis_ssl_name(ngx_pool_t *pool, ngx_zapier_redis_t *redis)
 {
     ngx_str_t   name;
     ngx_addr_t  addr;
 
     name = redis->conf.ssl_name.len ? redis->conf.ssl_name : redis->host;
 
-    redis->ssl_name.data = ngx_pnalloc(cf->pool, name.len + 1);
+    redis->ssl_name.data = ngx_pnalloc(pool, name.len + 1);
     if (redis->ssl_name.data == NULL) {
         return NGX_ERROR;
     }
@@ -156,7 +155,7 @@ ngx_zapier_redis_ssl_name(ngx_conf_t *cf, ngx_zapier_redis_t *redis)
     redis->ssl_name.len = name.len;
 
     redis->ssl_name_literal =
-                      (ngx_parse_addr(cf->pool, &addr, name.data, name.len)
+                      (ngx_parse_addr(pool, &addr, name.data, name.len)
                        == NGX_OK);
 
     return NGX_OK;

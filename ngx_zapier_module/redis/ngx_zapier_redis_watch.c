@@ -14,6 +14,7 @@
 #include <ngx_core.h>
 #include <ngx_zapier_clock.h>
 #include <ngx_zapier_redis_link.h>
+#include <ngx_zapier_redis_topology.h>
 
 
 #define NGX_ZAPIER_REDIS_CHANNEL       "__redis__:invalidate"
@@ -26,6 +27,7 @@
 typedef struct {
     ngx_zapier_redis_link_t     link;      /* must be first */
     ngx_queue_t                 queue;
+    ngx_zapier_redis_t         *front;     /* of the URL */
     ngx_zapier_redis_watch_t   *watch;     /* NULL: stopped, may be reused */
 
     ngx_event_t                 timer;
@@ -42,6 +44,7 @@ typedef struct {
 static ngx_zapier_redis_watcher_t *ngx_zapier_redis_watcher(
     ngx_zapier_redis_t *redis);
 static void ngx_zapier_redis_watch_timer(ngx_event_t *ev);
+static void ngx_zapier_redis_watch_open(ngx_zapier_redis_watcher_t *w);
 static void ngx_zapier_redis_watch_ping(ngx_zapier_redis_watcher_t *w);
 static ngx_int_t ngx_zapier_redis_watch_login(ngx_zapier_redis_link_t *link);
 static ngx_int_t ngx_zapier_redis_watch_id(ngx_zapier_redis_link_t *link,
@@ -86,7 +89,7 @@ ngx_zapier_redis_watch_start(ngx_zapier_redis_t *redis,
 
     ngx_zapier_redis_init_worker(redis);
 
-    if (redis->links == NULL) {
+    if (redis->links == NULL && redis->topology == NULL) {
         return NGX_ERROR;
     }
 
@@ -131,6 +134,8 @@ ngx_zapier_redis_watcher(ngx_zapier_redis_t *redis)
     if (w == NULL) {
         return NULL;
     }
+
+    w->front = redis;
 
     link = &w->link;
 
@@ -190,10 +195,8 @@ ngx_zapier_redis_watch_timer(ngx_event_t *ev)
 
     case NGX_ZAPIER_REDIS_DOWN:
 
-        /* when it cannot be opened, it is closed and says so */
-
         if (!ngx_exiting) {
-            (void) ngx_zapier_redis_link_open(link);
+            ngx_zapier_redis_watch_open(w);
         }
 
         return;
@@ -207,6 +210,59 @@ ngx_zapier_redis_watch_timer(ngx_event_t *ev)
         /* it has a deadline of its own */
 
         return;
+    }
+}
+
+
+static void
+ngx_zapier_redis_watch_open(ngx_zapier_redis_watcher_t *w)
+{
+    ngx_zapier_redis_t           *redis;
+    ngx_zapier_redis_topology_t  *topology;
+
+    topology = w->front->topology;
+
+    if (topology) {
+        redis = topology->watched(topology);
+
+        if (redis == NULL) {
+            ngx_zapier_redis_watch_closed(&w->link);
+            return;
+        }
+
+        ngx_zapier_redis_init_worker(redis);
+
+        if (redis->links == NULL) {
+            ngx_zapier_redis_watch_closed(&w->link);
+            return;
+        }
+
+        w->link.redis = redis;
+    }
+
+    /* when it cannot be opened, it is closed and says so */
+
+    (void) ngx_zapier_redis_link_open(&w->link);
+}
+
+
+void
+ngx_zapier_redis_watch_moved(ngx_zapier_redis_t *front,
+    ngx_zapier_redis_t *redis)
+{
+    ngx_queue_t                 *q;
+    ngx_zapier_redis_watcher_t  *w;
+
+    for (q = ngx_queue_head(&front->watchers);
+         q != ngx_queue_sentinel(&front->watchers);
+         q = ngx_queue_next(q))
+    {
+        w = ngx_queue_data(q, ngx_zapier_redis_watcher_t, queue);
+
+        if (w->link.redis != redis && w->link.state != NGX_ZAPIER_REDIS_DOWN) {
+            w->backoff = 0;
+            ngx_zapier_redis_link_close(&w->link, 0);
+        }
     }
 }
 

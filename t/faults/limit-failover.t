@@ -1,0 +1,127 @@
+# A failover of Redis in mid-run: no window is overrun by what the new master
+# does not know, and calls go on as soon as there is one.
+
+use strict;
+use warnings;
+
+use lib 't/lib';
+use POSIX ();
+use Test::More;
+use Time::HiRes qw(sleep time);
+use Zapier::Sentinel;
+use ZapierNode;
+
+my ($limit, $window) = (40, 2);
+my $seconds = $ENV{FAULTS_SECONDS} || 12;
+
+my $sandbox = sandbox();
+my $first   = redis('--repl-diskless-sync-delay' => 0);
+my %server  = ($first->port => $first);
+
+for (1 .. 2) {
+    my $replica = redis('--replicaof' => '127.0.0.1 ' . $first->port,
+                        '--repl-diskless-sync-delay' => 0);
+    $server{$replica->port} = $replica;
+}
+
+my @sentinels = map {
+    Zapier::Sentinel->new(port => free_port(), master => $first->port)->start
+} 1 .. 3;
+
+ok soon(sub {
+    !grep {
+        my $state = $_->state;
+        $state->{'num-other-sentinels'} != 2 || $state->{'num-slaves'} != 2
+    } @sentinels;
+}, 20), 'three Sentinels, a master and two replicas';
+
+my $hosts = join ',', map { '127.0.0.1:' . $_->port } @sentinels;
+my @nodes = map {
+    node(sandbox => $sandbox, workers => 2, http => <<"END", server => <<'END')
+    zapier_redis redis+sentinel://$hosts/main;
+    zapier_limit_zone all key=all limit=$limit window=${window}s mirror=off
+                          store=redis slack=150ms;
+END
+        zapier_tenant  $http_x_tenant;
+        zapier_limit   all;
+        zapier_limit_fallback closed;
+        include        $params;
+        location / { proxy_pass http://sandbox; }
+END
+} 1 .. 4;
+
+token($first, 'acme');
+
+sub load {
+    my ($until) = @_;
+    my @clients = map { client($_) } @nodes;
+
+    while (time < $until) {
+        for my $client (@clients) {
+            $client->request(GET => '/v2/actions', {'X-Tenant' => 'acme'});
+        }
+
+        sleep 0.01;
+    }
+}
+
+my $start = time;
+my @loads = map {
+    my $pid = fork // die $!;
+
+    if ($pid == 0) {
+        load($start + $seconds);
+        POSIX::_exit(0);
+    }
+
+    $pid;
+} 1 .. 2;
+
+# The master dies in the middle of a window, again and again
+
+my $dead = $first;
+my $kills = 0;
+
+for (my $next = $start + 3; $next < $start + $seconds - 4; $next += 7) {
+    sleep $next - time if $next > time;
+    $next = time;
+    $dead->stop('KILL');
+    $kills++;
+
+    my $master;
+
+    ok soon(sub {
+        my %port = map { ($_->master => 1) } @sentinels;
+
+        $master = (keys %port)[0];
+        keys %port == 1 && $master != $dead->port;
+    }, 15), 'another one is the master';
+    note sprintf 'named %.1f s after the old one was killed', time - $next;
+
+    $dead->start('--replicaof' => "127.0.0.1 $master",
+                 '--repl-diskless-sync-delay' => 0);
+    $dead = $server{$master};
+}
+
+waitpid $_, 0 for @loads;
+
+my @t = sort { $a <=> $b } map { $_->{time} } $sandbox->requests;
+my $least = 99;
+
+for my $i ($limit .. $#t) {
+    my $span = $t[$i] - $t[$i - $limit];
+    $least = $span if $span < $least;
+}
+
+note sprintf '%d calls, %d of them within %.3f s at least, %d failovers',
+             scalar @t, $limit + 1, $least, $kills;
+cmp_ok $least, '>=', $window, "never more than $limit within $window s";
+cmp_ok $t[-1], '>', $start + $seconds - $window - 1,
+    'calls are made to the end';
+cmp_ok scalar @t, '>=', $limit * ($seconds - 4 * $kills) / 2.2 * 0.8,
+    'and much of the quota is used';
+
+ok $_->stop, 'nginx stops' for @nodes;
+is_deeply [map { $_->complaints } @nodes], [], 'nothing grave in the logs';
+
+done_testing();
