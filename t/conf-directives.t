@@ -85,77 +85,77 @@ add, for example, "zapier_redis redis://127.0.0.1:6379;"
     zapier_redis http://127.0.0.1:6379;
 --- must_die
 --- error_log
-invalid URL "http://127.0.0.1:6379" of "zapier_redis": unknown scheme, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]" or "redis+sentinel://HOST[:PORT],.../MASTER[/DB]"
+invalid URL "http://127.0.0.1:6379" of "zapier_redis": unknown scheme, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]", "redis+sentinel://HOST[:PORT],.../MASTER[/DB]" or "redis+cluster://HOST[:PORT],..."
 
 === TEST 11: zapier_redis 127.0.0.1:6379
 --- http_config
     zapier_redis 127.0.0.1:6379;
 --- must_die
 --- error_log
-invalid URL "127.0.0.1:6379" of "zapier_redis": unknown scheme, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]" or "redis+sentinel://HOST[:PORT],.../MASTER[/DB]"
+invalid URL "127.0.0.1:6379" of "zapier_redis": unknown scheme, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]", "redis+sentinel://HOST[:PORT],.../MASTER[/DB]" or "redis+cluster://HOST[:PORT],..."
 
 === TEST 12: zapier_redis redis+sentinel://127.0.0.1/master
 --- http_config
     zapier_redis redis+nonsense://127.0.0.1/master;
 --- must_die
 --- error_log
-invalid URL "redis+nonsense://127.0.0.1/master" of "zapier_redis": unknown scheme, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]" or "redis+sentinel://HOST[:PORT],.../MASTER[/DB]"
+invalid URL "redis+nonsense://127.0.0.1/master" of "zapier_redis": unknown scheme, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]", "redis+sentinel://HOST[:PORT],.../MASTER[/DB]" or "redis+cluster://HOST[:PORT],..."
 
 === TEST 13: zapier_redis redis://
 --- http_config
     zapier_redis redis://;
 --- must_die
 --- error_log
-invalid URL "redis://" of "zapier_redis": no host, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]" or "redis+sentinel://HOST[:PORT],.../MASTER[/DB]"
+invalid URL "redis://" of "zapier_redis": no host, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]", "redis+sentinel://HOST[:PORT],.../MASTER[/DB]" or "redis+cluster://HOST[:PORT],..."
 
 === TEST 14: zapier_redis redis://127.0.0.1:70000
 --- http_config
     zapier_redis redis://127.0.0.1:70000;
 --- must_die
 --- error_log
-invalid URL "redis://127.0.0.1:70000" of "zapier_redis": invalid port, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]" or "redis+sentinel://HOST[:PORT],.../MASTER[/DB]"
+invalid URL "redis://127.0.0.1:70000" of "zapier_redis": invalid port, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]", "redis+sentinel://HOST[:PORT],.../MASTER[/DB]" or "redis+cluster://HOST[:PORT],..."
 
 === TEST 15: zapier_redis redis://127.0.0.1:6379/first
 --- http_config
     zapier_redis redis://127.0.0.1:6379/first;
 --- must_die
 --- error_log
-invalid URL "redis://127.0.0.1:6379/first" of "zapier_redis": the database is not a number, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]" or "redis+sentinel://HOST[:PORT],.../MASTER[/DB]"
+invalid URL "redis://127.0.0.1:6379/first" of "zapier_redis": the database is not a number, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]", "redis+sentinel://HOST[:PORT],.../MASTER[/DB]" or "redis+cluster://HOST[:PORT],..."
 
 === TEST 16: zapier_redis redis://127.0.0.1:6379/-1
 --- http_config
     zapier_redis redis://127.0.0.1:6379/-1;
 --- must_die
 --- error_log
-invalid URL "redis://127.0.0.1:6379/-1" of "zapier_redis": the database is not a number, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]" or "redis+sentinel://HOST[:PORT],.../MASTER[/DB]"
+invalid URL "redis://127.0.0.1:6379/-1" of "zapier_redis": the database is not a number, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]", "redis+sentinel://HOST[:PORT],.../MASTER[/DB]" or "redis+cluster://HOST[:PORT],..."
 
 === TEST 17: zapier_redis redis://127.0.0.1?db=1
 --- http_config
     zapier_redis redis://127.0.0.1?db=1;
 --- must_die
 --- error_log
-invalid URL "redis://127.0.0.1?db=1" of "zapier_redis": unexpected character, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]" or "redis+sentinel://HOST[:PORT],.../MASTER[/DB]"
+invalid URL "redis://127.0.0.1?db=1" of "zapier_redis": unexpected character, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]", "redis+sentinel://HOST[:PORT],.../MASTER[/DB]" or "redis+cluster://HOST[:PORT],..."
 
 === TEST 18: zapier_redis unix:redis.sock
 --- http_config
     zapier_redis unix:redis.sock;
 --- must_die
 --- error_log
-invalid URL "unix:redis.sock" of "zapier_redis": the path is not absolute, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]" or "redis+sentinel://HOST[:PORT],.../MASTER[/DB]"
+invalid URL "unix:redis.sock" of "zapier_redis": the path is not absolute, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]", "redis+sentinel://HOST[:PORT],.../MASTER[/DB]" or "redis+cluster://HOST[:PORT],..."
 
 === TEST 19: zapier_redis unix:/tmp/redis.sock?base=1
 --- http_config
     zapier_redis unix:/tmp/redis.sock?base=1;
 --- must_die
 --- error_log
-invalid URL "unix:/tmp/redis.sock?base=1" of "zapier_redis": unknown parameter, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]" or "redis+sentinel://HOST[:PORT],.../MASTER[/DB]"
+invalid URL "unix:/tmp/redis.sock?base=1" of "zapier_redis": unknown parameter, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]", "redis+sentinel://HOST[:PORT],.../MASTER[/DB]" or "redis+cluster://HOST[:PORT],..."
 
 === TEST 20: zapier_redis unix:/xxx...
 --- http_config
     zapier_redis unix:/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx;
 --- must_die
 --- error_log
-invalid URL "unix:/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" of "zapier_redis": the path is too long, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]" or "redis+sentinel://HOST[:PORT],.../MASTER[/DB]"
+invalid URL "unix:/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx" of "zapier_redis": the path is too long, it must be "redis://HOST[:PORT][/DB]", "rediss://HOST[:PORT][/DB]", "unix:/PATH[?db=DB]", "redis+sentinel://HOST[:PORT],.../MASTER[/DB]" or "redis+cluster://HOST[:PORT],..."
 
 === TEST 21: zapier_redis with a host that does not exist
 --- http_config
@@ -1277,3 +1277,35 @@ invalid URL "redis+sentinel://127.0.0.1,,127.0.0.2/main" of "zapier_redis": no h
 --- must_die
 --- error_log
 invalid URL "redis+sentinel://127.0.0.1/main/x" of "zapier_redis": the database is not a number, it must be "redis+sentinel://HOST[:PORT],.../MASTER[/DB]" or "rediss+sentinel://HOST[:PORT],.../MASTER[/DB]"
+
+
+=== TEST 156: zapier_redis redis+cluster, a database
+--- http_config
+    zapier_redis redis+cluster://127.0.0.1/1;
+--- must_die
+--- error_log
+invalid URL "redis+cluster://127.0.0.1/1" of "zapier_redis": a cluster has no databases, it must be "redis+cluster://HOST[:PORT],..." or "rediss+cluster://HOST[:PORT],..."
+
+
+=== TEST 157: zapier_redis redis+cluster, no host
+--- http_config
+    zapier_redis redis+cluster://;
+--- must_die
+--- error_log
+invalid URL "redis+cluster://" of "zapier_redis": no host, it must be "redis+cluster://HOST[:PORT],..." or "rediss+cluster://HOST[:PORT],..."
+
+
+=== TEST 158: zapier_redis redis+cluster, an empty one between commas
+--- http_config
+    zapier_redis redis+cluster://127.0.0.1,,127.0.0.2;
+--- must_die
+--- error_log
+invalid URL "redis+cluster://127.0.0.1,,127.0.0.2" of "zapier_redis": no host, it must be "redis+cluster://HOST[:PORT],..." or "rediss+cluster://HOST[:PORT],..."
+
+
+=== TEST 159: zapier_redis sentinel_password_file= without Sentinels
+--- http_config
+    zapier_redis redis+cluster://127.0.0.1 sentinel_password_file=x;
+--- must_die
+--- error_log
+"sentinel_password_file=" is set but "zapier_redis redis+cluster://127.0.0.1" names no Sentinels, write "redis+sentinel://"

@@ -191,6 +191,7 @@ ngx_zapier_redis_call_send(ngx_zapier_redis_call_t *call,
     ngx_zapier_redis_t *redis, ngx_uint_t asking)
 {
     call->attempts++;
+    call->server = redis;
 
     call->cmd.handler = ngx_zapier_redis_call_handler;
     call->cmd.data = call;

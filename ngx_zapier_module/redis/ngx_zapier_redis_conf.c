@@ -101,6 +101,15 @@ ngx_zapier_redis_url(ngx_conf_t *cf, ngx_zapier_redis_t *redis)
         return ngx_zapier_redis_sentinel_url(cf, redis, &rest);
     }
 
+    if (ngx_zapier_redis_url_scheme(&rest, "redis+cluster://")) {
+        return ngx_zapier_redis_cluster_url(cf, redis, &rest);
+    }
+
+    if (ngx_zapier_redis_url_scheme(&rest, "rediss+cluster://")) {
+        redis->tls = 1;
+        return ngx_zapier_redis_cluster_url(cf, redis, &rest);
+    }
+
     if (ngx_zapier_redis_url_scheme(&rest, "redis://")) {
         return ngx_zapier_redis_url_host(cf, redis, &rest);
     }
@@ -149,8 +158,9 @@ ngx_zapier_redis_conf_invalid(ngx_conf_t *cf, ngx_zapier_redis_t *redis,
 
     } else {
         form = "\"redis://HOST[:PORT][/DB]\", "
-               "\"rediss://HOST[:PORT][/DB]\", \"unix:/PATH[?db=DB]\" or "
-               "\"redis+sentinel://HOST[:PORT],.../MASTER[/DB]\"";
+               "\"rediss://HOST[:PORT][/DB]\", \"unix:/PATH[?db=DB]\", "
+               "\"redis+sentinel://HOST[:PORT],.../MASTER[/DB]\" or "
+               "\"redis+cluster://HOST[:PORT],...\"";
     }
 
     ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -457,7 +467,7 @@ ngx_zapier_redis_check(ngx_conf_t *cf, ngx_zapier_redis_t *redis)
         return NGX_ERROR;
     }
 
-    if (redis->conf.sentinel_password_file.len && redis->topology == NULL) {
+    if (redis->conf.sentinel_password_file.len && !redis->master) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"sentinel_password_file=\" is set but "
                            "\"zapier_redis %V\" names no Sentinels, write "

@@ -438,8 +438,11 @@ ngx_zapier_redis_queue_status(ngx_zapier_redis_link_t *link,
     size_t  len;
     u_char  text[NGX_ZAPIER_REDIS_TEXT_LEN];
 
-    if (ngx_zapier_redis_refused(reply)) {
-
+    if (ngx_zapier_redis_refused(reply)
+        && (link->redis->member == NULL
+            || !ngx_zapier_redis_reply_is(reply, NGX_ZAPIER_REDIS_ERROR,
+                                          "TRYAGAIN")))
+    {
         ngx_zapier_redis_queue_refuse(link, reply);
         return NGX_ERROR;
     }

@@ -58,7 +58,7 @@ static ngx_int_t ngx_zapier_redis_sentinel_reply(
 static void ngx_zapier_redis_sentinel_failed(
     ngx_zapier_redis_topology_t *topology, ngx_zapier_redis_t *redis);
 static ngx_zapier_redis_t *ngx_zapier_redis_sentinel_watched(
-    ngx_zapier_redis_topology_t *topology);
+    ngx_zapier_redis_topology_t *topology, ngx_zapier_redis_watch_t *watch);
 static ngx_uint_t ngx_zapier_redis_sentinel_unused(
     ngx_zapier_redis_topology_t *topology, ngx_zapier_redis_t *redis);
 static void ngx_zapier_redis_sentinel_start(ngx_zapier_redis_sentinel_t *s);
@@ -124,8 +124,6 @@ ngx_zapier_redis_sentinel_conf(ngx_conf_t *cf,
 
     s = (ngx_zapier_redis_sentinel_t *) topology;
     redis = topology->redis;
-
-    redis->master = 1;
 
     if (redis->conf.sentinel_password_file.len == 0) {
         return NGX_OK;
@@ -266,9 +264,12 @@ ngx_zapier_redis_sentinel_failed(ngx_zapier_redis_topology_t *topology,
 
 
 static ngx_zapier_redis_t *
-ngx_zapier_redis_sentinel_watched(ngx_zapier_redis_topology_t *topology)
+ngx_zapier_redis_sentinel_watched(ngx_zapier_redis_topology_t *topology,
+    ngx_zapier_redis_watch_t *watch)
 {
     ngx_zapier_redis_sentinel_t  *s;
+
+    (void) watch;
 
     s = (ngx_zapier_redis_sentinel_t *) topology;
 

@@ -6,6 +6,8 @@
  *   call      a command on its way: waiting, sent, sent again
  *   node      servers that others have named
  *   sentinel  which of them is the master
+ *   cluster   which of them has a key
+ *   slot      keys to slots of a cluster
  *
  * A server is an ngx_zapier_redis_t with links and a breaker of its own, and
  * knows nothing of what is here but that it is a member.
@@ -25,6 +27,10 @@
 #define NGX_ZAPIER_REDIS_SENTINEL_FORM                                       \
     "\"redis+sentinel://HOST[:PORT],.../MASTER[/DB]\" or "                   \
     "\"rediss+sentinel://HOST[:PORT],.../MASTER[/DB]\""
+
+#define NGX_ZAPIER_REDIS_CLUSTER_FORM                                        \
+    "\"redis+cluster://HOST[:PORT],...\" or "                                \
+    "\"rediss+cluster://HOST[:PORT],...\""
 
 /* servers of one URL */
 #define NGX_ZAPIER_REDIS_SERVERS    16
@@ -57,7 +63,13 @@ struct ngx_zapier_redis_call_s {
     ngx_msec_t                      resume;     /* waiting: not before */
     ngx_uint_t                      attempts;
 
+    ngx_zapier_redis_t             *server;     /* sent to */
+    ngx_zapier_redis_t             *target;     /* ASK: to be sent to */
+    ngx_uint_t                      master;     /* SCAN: number of the one */
+
     unsigned                        harmless:1; /* it only reads */
+    unsigned                        delayed:1;  /* wait before it is sent */
+    unsigned                        scanning:1; /* master is set */
     unsigned                        pausing:1;  /* resume is set */
 
     size_t                          size;       /* of all this */
@@ -103,7 +115,8 @@ struct ngx_zapier_redis_topology_s {
 
     /* the server to watch now, or NULL */
     ngx_zapier_redis_t           *(*watched)(
-                                      ngx_zapier_redis_topology_t *topology);
+                                      ngx_zapier_redis_topology_t *topology,
+                                      ngx_zapier_redis_watch_t *watch);
 
     /* may the node be forgotten? */
     ngx_uint_t                    (*unused)(
@@ -132,6 +145,9 @@ struct ngx_zapier_redis_topology_s {
 /* url */
 
 ngx_int_t ngx_zapier_redis_sentinel_url(ngx_conf_t *cf,
+    ngx_zapier_redis_t *redis, ngx_str_t *rest);
+
+ngx_int_t ngx_zapier_redis_cluster_url(ngx_conf_t *cf,
     ngx_zapier_redis_t *redis, ngx_str_t *rest);
 
 /* when the rest of the configuration is known */
@@ -177,6 +193,11 @@ ngx_zapier_redis_topology_t *ngx_zapier_redis_sentinel_create(
     ngx_conf_t *cf);
 void ngx_zapier_redis_sentinel_master(ngx_zapier_redis_topology_t *topology,
     ngx_str_t *name);
+
+/* cluster; replies may be longer */
+
+ngx_zapier_redis_topology_t *ngx_zapier_redis_cluster_create(ngx_conf_t *cf,
+    ngx_zapier_redis_t *redis);
 
 /* watch */
 

@@ -11,6 +11,7 @@
 
 
 #define NGX_ZAPIER_REDIS_SENTINEL_PORT  26379
+#define NGX_ZAPIER_REDIS_CLUSTER_PORT   6379
 
 
 static ngx_int_t ngx_zapier_redis_url_servers(ngx_conf_t *cf,
@@ -30,6 +31,8 @@ ngx_zapier_redis_sentinel_url(ngx_conf_t *cf, ngx_zapier_redis_t *redis,
     if (redis->topology == NULL) {
         return NGX_ERROR;
     }
+
+    redis->master = 1;
 
     last = rest->data + rest->len;
     p = ngx_strlchr(rest->data, last, '/');
@@ -57,6 +60,35 @@ ngx_zapier_redis_sentinel_url(ngx_conf_t *cf, ngx_zapier_redis_t *redis,
 
     return ngx_zapier_redis_url_servers(cf, redis, &list,
                                         NGX_ZAPIER_REDIS_SENTINEL_PORT);
+}
+
+
+ngx_int_t
+ngx_zapier_redis_cluster_url(ngx_conf_t *cf, ngx_zapier_redis_t *redis,
+    ngx_str_t *rest)
+{
+    ngx_str_t  list;
+
+    redis->topology = ngx_zapier_redis_cluster_create(cf, redis);
+    if (redis->topology == NULL) {
+        return NGX_ERROR;
+    }
+
+    redis->topology->redis = redis;
+
+    list = *rest;
+
+    if (list.len && list.data[list.len - 1] == '/') {
+        list.len--;
+    }
+
+    if (ngx_strlchr(list.data, list.data + list.len, '/') != NULL) {
+        return ngx_zapier_redis_conf_invalid(cf, redis,
+                                             "a cluster has no databases");
+    }
+
+    return ngx_zapier_redis_url_servers(cf, redis, &list,
+                                        NGX_ZAPIER_REDIS_CLUSTER_PORT);
 }
 
 

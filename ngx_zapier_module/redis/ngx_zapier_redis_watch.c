@@ -223,7 +223,7 @@ ngx_zapier_redis_watch_open(ngx_zapier_redis_watcher_t *w)
     topology = w->front->topology;
 
     if (topology) {
-        redis = topology->watched(topology);
+        redis = topology->watched(topology, w->watch);
 
         if (redis == NULL) {
             ngx_zapier_redis_watch_closed(&w->link);

@@ -16,6 +16,7 @@
 #include <ngx_zapier_limit_mirror.c>
 #include <ngx_zapier_limit_view.c>
 #include <ngx_zapier_limit_lease.c>
+#include <ngx_zapier_limit_share.c>
 
 
 #define UNSET  NGX_ZAPIER_RATELIMIT_UNSET

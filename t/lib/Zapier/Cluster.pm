@@ -1,0 +1,113 @@
+package Zapier::Cluster;
+
+# A Redis Cluster: three masters with a replica each.
+#
+#   my $cluster = Zapier::Cluster->new(sub { free_port() });
+#   my $redis = $cluster->of('acme');       # the master of a tag
+#   $cluster->whole or die;
+
+use strict;
+use warnings;
+
+use Time::HiRes qw(sleep time);
+use Zapier::Redis;
+
+
+sub new {
+    my ($class, $port, @options) = @_;
+    my @servers = map {
+        my $bus = $port->();
+
+        Zapier::Redis->new(port => $port->())->start(
+            '--cluster-enabled' => 'yes', '--cluster-port' => $bus,
+            '--cluster-node-timeout' => 1000,
+            '--cluster-replica-validity-factor' => 0,
+            '--repl-diskless-sync-delay' => 0, @options);
+    } 0 .. 5;
+
+    my $self = bless {servers => \@servers}, $class;
+
+    for my $i (0 .. 2) {
+        $servers[$i]->cmd(CLUSTER => ADDSLOTSRANGE => int(16384 * $i / 3),
+                          int(16384 * ($i + 1) / 3) - 1);
+        $servers[$i]->cmd(CLUSTER => 'SET-CONFIG-EPOCH' => $i + 1);
+    }
+
+    for my $server (@servers[1 .. 5]) {
+        my ($bus) = $server->cmd(CONFIG => GET => 'cluster-port')->[1];
+
+        $servers[0]->cmd(CLUSTER => MEET => '127.0.0.1', $server->port, $bus);
+    }
+
+    for my $i (0 .. 2) {
+        my $id = $servers[$i]->cmd(CLUSTER => 'MYID');
+        my $until = time + 10;
+
+        while (time < $until) {
+            last if eval {
+                $servers[3 + $i]->cmd(CLUSTER => REPLICATE => $id);
+                1;
+            };
+            sleep 0.05;
+        }
+    }
+
+    return $self;
+}
+
+
+sub servers { @{$_[0]{servers}} }
+
+
+# Is it one cluster, of three masters and as many replicas that follow?
+
+sub whole {
+    my ($self) = @_;
+    my $until = time + 20;
+
+    while (time < $until) {
+        return 1 if eval {
+            !grep {
+                $_->cmd(CLUSTER => 'INFO') !~ /cluster_state:ok/
+                    || (() = $_->cmd(CLUSTER => 'NODES') =~ /\bslave\b/g) != 3
+                    || $_->cmd(CLUSTER => 'NODES') =~ /\bfail\b/
+                    || $_->cmd(INFO => 'replication')
+                       =~ /master_link_status:down/
+            } $self->servers;
+        };
+
+        # who changes its role drops its clients
+        delete $_->{link} for $self->servers;
+        sleep 0.05;
+    }
+
+    return 0;
+}
+
+
+sub slot {
+    my ($self, $tag) = @_;
+
+    return $self->{servers}[0]->cmd(CLUSTER => KEYSLOT => "{$tag}");
+}
+
+
+sub of {
+    my ($self, $tag) = @_;
+    my $slot = $self->slot($tag);
+
+    for my $server ($self->servers) {
+        my $slots = eval { $server->cmd(CLUSTER => 'SLOTS') } or next;
+
+        for my $range (@$slots) {
+            next if $slot < $range->[0] || $slot > $range->[1];
+
+            return (grep { $_->port == $range->[2][1] } $self->servers)[0];
+        }
+    }
+
+    return;
+}
+
+
+1;
