@@ -102,6 +102,8 @@ typedef struct ngx_http_zapier_queue_conf_s    ngx_http_zapier_queue_conf_t;
 typedef struct ngx_http_zapier_wait_conf_s     ngx_http_zapier_wait_conf_t;
 typedef struct ngx_http_zapier_run_s           ngx_http_zapier_run_t;
 typedef struct ngx_http_zapier_poll_s          ngx_http_zapier_poll_t;
+typedef struct ngx_http_zapier_idem_conf_s     ngx_http_zapier_idem_conf_t;
+typedef struct ngx_http_zapier_idem_s          ngx_http_zapier_idem_t;
 
 
 typedef struct {
@@ -123,6 +125,7 @@ typedef struct {
     ngx_http_zapier_queue_conf_t  *queue;  /* zapier_queue, NULL: off */
     ngx_uint_t                 retry;      /* mask of what is called again */
     ngx_http_zapier_wait_conf_t  *wait;    /* zapier_wait, NULL: off */
+    ngx_http_zapier_idem_conf_t  *idem;    /* zapier_idempotency, NULL: off */
 
     ngx_http_zapier_connect_conf_t  *connect;  /* zapier_connect */
 
@@ -150,8 +153,22 @@ typedef enum {
     NGX_HTTP_ZAPIER_CALL_WAIT,     /* the same by a subrequest */
     NGX_HTTP_ZAPIER_RUN_WAIT,      /* for the end of a run */
     NGX_HTTP_ZAPIER_RUN_DONE,
+    NGX_HTTP_ZAPIER_IDEM_WAIT,     /* for Redis */
+    NGX_HTTP_ZAPIER_IDEM_DONE,
     NGX_HTTP_ZAPIER_REFUSED
 } ngx_http_zapier_state_e;
+
+
+/* a body that is kept from the client */
+typedef struct {
+    ngx_pool_t                *pool;
+    size_t                     max;
+    u_char                    *start;
+    u_char                    *last;
+    u_char                    *end;
+    ngx_uint_t                 too_long;
+    ngx_uint_t                 complete;   /* its end was seen */
+} ngx_http_zapier_text_t;
 
 
 /*
@@ -192,6 +209,8 @@ typedef struct {
     ngx_http_zapier_run_t     *run;        /* that it is about, with
                                               zapier_wait */
     ngx_http_zapier_poll_t    *poll;       /* that it is made for */
+    ngx_http_zapier_idem_t    *idem;       /* its Idempotency-Key */
+    ngx_http_zapier_text_t    *text;       /* the call's answer, if kept */
 
     void                      *admin;      /* of zapier_admin */
     ngx_http_request_t        *bearer;     /* that has sent the token */
@@ -250,6 +269,8 @@ char *ngx_http_zapier_body(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_zapier_default(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_zapier_scope(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_zapier_retry(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
+char *ngx_http_zapier_idempotency(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
 char *ngx_http_zapier_wait(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 char *ngx_http_zapier_limit_zone(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);

@@ -11,12 +11,10 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_idem.h>
 #include <ngx_http_zapier_run.h>
+#include <ngx_http_zapier_runner.h>
 #include <ngx_zapier_prefer.h>
-
-
-/* bytes of the answer that has a new run's id */
-#define NGX_HTTP_ZAPIER_RUN_STARTED_MAX  (64 * 1024)
 
 
 static ngx_uint_t ngx_http_zapier_run_collection(ngx_str_t *uri);
@@ -26,6 +24,9 @@ static void ngx_http_zapier_run_prefer(ngx_http_request_t *r,
 static ngx_int_t ngx_http_zapier_run_await(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx, ngx_msec_t time);
 static void ngx_http_zapier_run_handler(ngx_zapier_run_wait_t *wait);
+static ngx_int_t ngx_http_zapier_run_started(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx, ngx_str_t *body,
+    ngx_zapier_run_answer_t *answer);
 static ngx_int_t ngx_http_zapier_run_cut_off(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 
@@ -214,7 +215,7 @@ ngx_http_zapier_run_await(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
     wait->interval = zlcf->wait->interval;
     wait->keep = zlcf->wait->keep;
     wait->max = zlcf->wait->max;
-    wait->started = ctx->run->post;
+    wait->started = ctx->run->post && !ctx->run->replayed;
     wait->pool = r->pool;
     wait->origin = ngx_http_zapier_poll_origin;
     wait->handler = ngx_http_zapier_run_handler;
@@ -259,25 +260,32 @@ ngx_http_zapier_run_cancel(ngx_http_zapier_ctx_t *ctx)
 ngx_uint_t
 ngx_http_zapier_run_capture(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 {
-    ngx_http_zapier_run_t  *run;
+    ngx_uint_t  status;
 
-    run = ctx->run;
+    status = r->headers_out.status;
 
-    if (run == NULL
-        || r->upstream == NULL
-        || r->headers_out.status < NGX_HTTP_OK
-        || r->headers_out.status > NGX_HTTP_ACCEPTED)
+    if (r->upstream == NULL
+        || status < NGX_HTTP_OK
+        || status >= NGX_HTTP_SPECIAL_RESPONSE
+        || (ctx->idem == NULL
+            && (ctx->run == NULL || status > NGX_HTTP_ACCEPTED)))
     {
         return 0;
     }
 
-    run->capture = 1;
+    ctx->text = ngx_palloc(r->pool, sizeof(ngx_http_zapier_text_t));
+    if (ctx->text == NULL) {
+        return 0;
+    }
 
-    ngx_http_zapier_text_init(&run->text, r->pool,
-                              NGX_HTTP_ZAPIER_RUN_STARTED_MAX,
+    ngx_http_zapier_text_init(ctx->text, r->pool, NGX_ZAPIER_IDEM_MAX,
                               r->headers_out.content_length_n);
 
-    /* "already sent", for who looks at it; the client's own is not */
+    /* there may be no body at all, and no call of the filter for it */
+
+    ctx->text->complete = r->header_only
+                          || status == NGX_HTTP_NO_CONTENT
+                          || r->headers_out.content_length_n == 0;
 
     r->header_sent = 1;
     r->filter_need_in_memory = 1;
@@ -289,41 +297,85 @@ ngx_http_zapier_run_capture(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 ngx_int_t
 ngx_http_zapier_run_called(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 {
+    ngx_int_t                 rc;
     ngx_str_t                 body;
-    ngx_msec_t                left;
-    ngx_zapier_run_wait_t    *wait;
-    ngx_http_zapier_run_t    *run;
+    ngx_msec_t                busy;
+    ngx_http_zapier_text_t   *text;
     ngx_zapier_run_answer_t   answer;
 
-    run = ctx->run;
-    wait = &run->wait;
+    text = ctx->text;
 
-    if (!run->text.complete || run->text.too_long) {
+    if (!text->complete || text->too_long) {
         return ngx_http_zapier_run_cut_off(r, ctx);
     }
 
-    body.data = run->text.start;
-    body.len = run->text.last - run->text.start;
+    body.data = text->start;
+    body.len = text->last - text->start;
 
-    if (ngx_zapier_run_parse(&body, &answer) != NGX_OK
-        || ngx_zapier_run_id(&answer.id) != NGX_OK)
+    busy = 0;
+
+    if (ctx->run != NULL
+        && ngx_zapier_run_parse(&body, &answer) == NGX_OK
+        && ngx_zapier_run_id(&answer.id) == NGX_OK)
     {
-        /* whatever it is, it is for the caller */
-
-        return ngx_http_zapier_run_send(r, ctx, ctx->call->headers_out.status,
-                                        &ctx->call->headers_out.content_type,
-                                        &body);
+        ctx->run->id = answer.id;
+        busy = ngx_http_zapier_run_left(ctx->run);
     }
 
-    run->id = answer.id;
+    if (ctx->idem != NULL) {
+        rc = ngx_http_zapier_idem_store(r, ctx, &body, busy);
 
-    if (answer.state == NGX_ZAPIER_RUN_FINISHED) {
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    if (ctx->run == NULL || ctx->run->id.len == 0) {
+
+        /* whatever it is, it is for the caller */
+
+        return ngx_http_zapier_runner_give(r, ctx, &body);
+    }
+
+    return ngx_http_zapier_run_started(r, ctx, &body, &answer);
+}
+
+
+ngx_int_t
+ngx_http_zapier_run_replay(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
+    ngx_str_t *body)
+{
+    ngx_zapier_run_answer_t  answer;
+
+    if (ngx_zapier_run_parse(body, &answer) != NGX_OK
+        || ngx_zapier_run_id(&answer.id) != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    ctx->run->id = answer.id;
+    ctx->run->replayed = 1;
+
+    return ngx_http_zapier_run_started(r, ctx, body, &answer);
+}
+
+
+static ngx_int_t
+ngx_http_zapier_run_started(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
+    ngx_str_t *body, ngx_zapier_run_answer_t *answer)
+{
+    ngx_msec_t              left;
+    ngx_zapier_run_wait_t  *wait;
+
+    wait = &ctx->run->wait;
+
+    if (answer->state == NGX_ZAPIER_RUN_FINISHED) {
         wait->state = NGX_ZAPIER_RUN_FINISHED;
-        wait->body = body;
+        wait->body = *body;
         return ngx_http_zapier_run_answer(r, ctx);
     }
 
-    left = ngx_http_zapier_run_left(run);
+    left = ngx_http_zapier_run_left(ctx->run);
 
     if (left == 0) {
         wait->state = NGX_ZAPIER_RUN_PENDING;

@@ -27,28 +27,15 @@ struct ngx_http_zapier_wait_conf_s {
 };
 
 
-/* a body that is kept from the client */
-typedef struct {
-    ngx_pool_t                *pool;
-    size_t                     max;
-    u_char                    *start;
-    u_char                    *last;
-    u_char                    *end;
-    ngx_uint_t                 too_long;
-    ngx_uint_t                 complete;   /* its end was seen */
-} ngx_http_zapier_text_t;
-
-
 /* a request for a run, or about one */
 struct ngx_http_zapier_run_s {
     ngx_zapier_run_wait_t      wait;
     ngx_str_t                  id;
     ngx_msec_t                 since;      /* ngx_current_msec */
     ngx_msec_t                 time;       /* ms that it may take */
-    ngx_http_zapier_text_t     text;       /* the answer that has the id */
     unsigned                   post:1;
     unsigned                   async:1;    /* Prefer: respond-async */
-    unsigned                   capture:1;  /* text is being filled */
+    unsigned                   replayed:1; /* it was started before */
 };
 
 
@@ -64,7 +51,8 @@ struct ngx_http_zapier_run_s {
 ngx_int_t ngx_http_zapier_run_start(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 
-/* For the header filter, with a call: is its answer one that has an id? */
+/* For the header filter, with a call: is its answer to be looked at, or
+ * stored, before the client has it? */
 ngx_uint_t ngx_http_zapier_run_capture(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 
@@ -72,6 +60,10 @@ ngx_uint_t ngx_http_zapier_run_capture(ngx_http_request_t *r,
  * but never NGX_DECLINED. */
 ngx_int_t ngx_http_zapier_run_called(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
+
+/* The same for an answer that was stored before, with this body. */
+ngx_int_t ngx_http_zapier_run_replay(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx, ngx_str_t *body);
 
 void ngx_http_zapier_run_cancel(ngx_http_zapier_ctx_t *ctx);
 

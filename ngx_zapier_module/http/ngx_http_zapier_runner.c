@@ -15,6 +15,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_idem.h>
 #include <ngx_http_zapier_run.h>
 #include <ngx_http_zapier_runner.h>
 
@@ -62,8 +63,13 @@ ngx_http_zapier_runner_start(ngx_http_request_t *r,
     ctx->again = 0;
     ctx->entered = 0;
     ctx->complete = 0;
+    ctx->text = NULL;
 
     ctx->state = NGX_HTTP_ZAPIER_CALL_WAIT;
+
+    if (ctx->idem != NULL) {
+        ngx_http_zapier_idem_shelter(ctx);
+    }
 
     return NGX_AGAIN;
 }
@@ -83,7 +89,7 @@ ngx_http_zapier_runner_resume(ngx_http_request_t *r,
         return NGX_OK;
     }
 
-    if (ctx->run != NULL && ctx->run->capture) {
+    if (ctx->text != NULL) {
         return NGX_DECLINED;
     }
 
@@ -241,6 +247,19 @@ ngx_http_zapier_runner_answer(ngx_http_request_t *r,
 }
 
 
+ngx_int_t
+ngx_http_zapier_runner_give(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
+    ngx_str_t *body)
+{
+    ngx_http_zapier_runner_headers(ctx->call);
+
+    ngx_http_clear_content_length(r);
+
+    return ngx_http_zapier_run_send(r, ctx, r->headers_out.status,
+                                    &r->headers_out.content_type, body);
+}
+
+
 static void
 ngx_http_zapier_runner_headers(ngx_http_request_t *r)
 {
@@ -282,8 +301,8 @@ ngx_http_zapier_runner_body(ngx_http_request_t *r, ngx_chain_t *in)
         return 0;
     }
 
-    if (ctx->run != NULL && ctx->run->capture) {
-        ngx_http_zapier_text_add(&ctx->run->text, in);
+    if (ctx->text != NULL) {
+        ngx_http_zapier_text_add(ctx->text, in);
         return 1;
     }
 

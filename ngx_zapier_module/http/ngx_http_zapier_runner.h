@@ -55,6 +55,11 @@ ngx_uint_t ngx_http_zapier_runner_withhold(ngx_http_request_t *r,
 ngx_int_t ngx_http_zapier_runner_answer(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 
+/* Answers with what was kept of the call: its headers, and this body.
+ * NGX_DONE. */
+ngx_int_t ngx_http_zapier_runner_give(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx, ngx_str_t *body);
+
 /* For the body filter, with any subrequest: was the body swallowed? */
 ngx_uint_t ngx_http_zapier_runner_body(ngx_http_request_t *r, ngx_chain_t *in);
 

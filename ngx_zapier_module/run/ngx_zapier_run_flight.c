@@ -213,11 +213,7 @@ ngx_zapier_run_create(ngx_zapier_run_wait_t *wait, ngx_zapier_run_key_t *key)
     flight->node.str.data = flight->key.data;
     flight->node.str.len = key->len;
 
-    /* no other worker or node has the same one, and Lua's numbers hold it */
-
-    flight->owner = ((uint64_t) ngx_random() << 22)
-                    ^ ((uint64_t) ngx_random() & 0x3fffff);
-
+    flight->owner = ngx_zapier_run_owner();
     flight->interval = wait->interval;
     flight->keep = wait->keep;
     flight->max = wait->max;

@@ -113,7 +113,24 @@ ngx_int_t ngx_zapier_run_ask(ngx_zapier_runs_t *runs,
     uint64_t owner, ngx_msec_t interval, ngx_uint_t urgent);
 void ngx_zapier_run_ask_cancel(ngx_zapier_run_ask_t *ask);
 
-/* Notes that need no answer. */
+/* a note that needs no answer, and room for its arguments behind it */
+typedef struct {
+    ngx_queue_t                queue;      /* of the worker's notes */
+    ngx_pool_t                *pool;
+    ngx_zapier_run_ask_t       ask;
+} ngx_zapier_run_note_t;
+
+/* NULL: no memory. */
+ngx_zapier_run_note_t *ngx_zapier_run_note(size_t size);
+
+/* Sends it, or gives it up. */
+void ngx_zapier_run_note_send(ngx_zapier_runs_t *runs,
+    ngx_zapier_run_note_t *note, ngx_zapier_redis_script_t *script,
+    ngx_uint_t nkeys, ngx_uint_t argc, ngx_str_t *argv);
+
+/* Writes a number to p; returns the end. */
+u_char *ngx_zapier_run_number(u_char *p, uint64_t n, ngx_str_t *text);
+
 void ngx_zapier_run_store_pending(ngx_zapier_runs_t *runs, ngx_str_t *tenant,
     ngx_str_t *id, uint64_t owner, ngx_msec_t delay);
 void ngx_zapier_run_store_finished(ngx_zapier_runs_t *runs,
@@ -129,6 +146,10 @@ ngx_int_t ngx_zapier_run_news_start(ngx_zapier_runs_t *runs,
     ngx_cycle_t *cycle);
 void ngx_zapier_run_news_stop(ngx_zapier_runs_t *runs);
 ngx_str_t *ngx_zapier_run_news_channel(ngx_zapier_runs_t *runs);
+
+
+/* A name that no other worker or node has; Lua's numbers hold it. */
+uint64_t ngx_zapier_run_owner(void);
 
 
 /* ngx_zapier_run_flight.c */

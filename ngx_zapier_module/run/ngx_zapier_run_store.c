@@ -9,22 +9,14 @@
 #include <ngx_core.h>
 #include <ngx_zapier_redis_scripts.h>
 #include <ngx_zapier_run_private.h>
-
-
-typedef struct {
-    ngx_queue_t                queue;      /* of the worker's notes */
-    ngx_pool_t                *pool;
-    ngx_zapier_run_ask_t       ask;
-} ngx_zapier_run_note_t;
+#include <ngx_zapier_state.h>
 
 
 static u_char *ngx_zapier_run_keys(ngx_zapier_runs_t *runs, u_char *p,
     ngx_str_t *tenant, ngx_str_t *id, ngx_str_t *argv);
 static u_char *ngx_zapier_run_store_key(u_char *p, ngx_zapier_runs_t *runs,
     const char *kind, ngx_str_t *tenant, ngx_str_t *id, ngx_str_t *key);
-static u_char *ngx_zapier_run_number(u_char *p, uint64_t n, ngx_str_t *text);
 static void ngx_zapier_run_asked(ngx_zapier_redis_eval_t *eval);
-static ngx_zapier_run_note_t *ngx_zapier_run_note(size_t size);
 static void ngx_zapier_run_noted(ngx_zapier_redis_eval_t *eval);
 static void ngx_zapier_run_note_free(ngx_zapier_run_note_t *note);
 
@@ -98,7 +90,7 @@ ngx_zapier_run_store_key(u_char *p, ngx_zapier_runs_t *runs,
 }
 
 
-static u_char *
+u_char *
 ngx_zapier_run_number(u_char *p, uint64_t n, ngx_str_t *text)
 {
     text->data = p;
@@ -150,6 +142,21 @@ ngx_zapier_run_asked(ngx_zapier_redis_eval_t *eval)
 }
 
 
+/* ngx_random() may be seeded alike on nodes that start together. */
+
+uint64_t
+ngx_zapier_run_owner(void)
+{
+    uint64_t  owner;
+
+    owner = (uint64_t) ngx_random() << 32 ^ (uint64_t) ngx_random();
+
+    (void) ngx_zapier_state_random((u_char *) &owner, sizeof(owner));
+
+    return (owner & 0x1fffffffffffff) | 1;
+}
+
+
 void
 ngx_zapier_run_store_pending(ngx_zapier_runs_t *runs, ngx_str_t *tenant,
     ngx_str_t *id, uint64_t owner, ngx_msec_t delay)
@@ -169,12 +176,8 @@ ngx_zapier_run_store_pending(ngx_zapier_runs_t *runs, ngx_str_t *tenant,
     p = ngx_zapier_run_number(note->ask.numbers, owner, &argv[1]);
     (void) ngx_zapier_run_number(p, delay, &argv[2]);
 
-    if (ngx_zapier_redis_eval(runs->redis, &note->ask.eval,
-                              &ngx_zapier_run_pending_script, 1, 3, argv)
-        != NGX_AGAIN)
-    {
-        ngx_zapier_run_note_free(note);
-    }
+    ngx_zapier_run_note_send(runs, note, &ngx_zapier_run_pending_script, 1, 3,
+                             argv);
 }
 
 
@@ -211,16 +214,12 @@ ngx_zapier_run_store_finished(ngx_zapier_runs_t *runs, ngx_str_t *tenant,
     p = ngx_cpymem(p, id->data, id->len);
     argv[5].len = p - argv[5].data;
 
-    if (ngx_zapier_redis_eval(runs->redis, &note->ask.eval,
-                              &ngx_zapier_run_finished_script, 2, 6, argv)
-        != NGX_AGAIN)
-    {
-        ngx_zapier_run_note_free(note);
-    }
+    ngx_zapier_run_note_send(runs, note, &ngx_zapier_run_finished_script, 2,
+                             6, argv);
 }
 
 
-static ngx_zapier_run_note_t *
+ngx_zapier_run_note_t *
 ngx_zapier_run_note(size_t size)
 {
     ngx_pool_t             *pool;
@@ -250,6 +249,20 @@ ngx_zapier_run_note(size_t size)
     note->ask.eval.data = note;
 
     return note;
+}
+
+
+void
+ngx_zapier_run_note_send(ngx_zapier_runs_t *runs,
+    ngx_zapier_run_note_t *note, ngx_zapier_redis_script_t *script,
+    ngx_uint_t nkeys, ngx_uint_t argc, ngx_str_t *argv)
+{
+    if (ngx_zapier_redis_eval(runs->redis, &note->ask.eval, script, nkeys,
+                              argc, argv)
+        != NGX_AGAIN)
+    {
+        ngx_zapier_run_note_free(note);
+    }
 }
 
 
