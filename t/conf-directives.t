@@ -1309,3 +1309,30 @@ invalid URL "redis+cluster://127.0.0.1,,127.0.0.2" of "zapier_redis": no host, i
 --- must_die
 --- error_log
 "sentinel_password_file=" is set but "zapier_redis redis+cluster://127.0.0.1" names no Sentinels, write "redis+sentinel://"
+=== TEST 160: zapier_idempotency needs on or off
+--- config
+    zapier_idempotency yes;
+--- must_die
+--- error_log
+invalid value "yes" in "zapier_idempotency": "on" or "off" is needed
+
+=== TEST 161: zapier_idempotency ttl=
+--- config
+    zapier_idempotency on ttl=0;
+--- must_die
+--- error_log
+invalid value "ttl=0" in "zapier_idempotency": a time from 1ms to 14d is needed
+
+=== TEST 162: zapier_idempotency with something else
+--- config
+    zapier_idempotency on key=1;
+--- must_die
+--- error_log
+invalid value "key=1" in "zapier_idempotency": "ttl=" or "required" is needed
+
+=== TEST 163: zapier_idempotency off required
+--- config
+    zapier_idempotency off required;
+--- must_die
+--- error_log
+invalid value "required" in "zapier_idempotency": "off" stands alone

@@ -14,6 +14,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_idem.h>
 
 
 /*
@@ -339,11 +340,15 @@ ngx_http_zapier_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_zapier_module);
 
-    if (in == NULL
-        || ctx == NULL
-        || ctx->envelope == NULL
-        || ctx->state != NGX_HTTP_ZAPIER_BODY)
-    {
+    if (in == NULL || ctx == NULL || ctx->state != NGX_HTTP_ZAPIER_BODY) {
+        return ngx_http_next_request_body_filter(r, in);
+    }
+
+    if (ctx->idem != NULL) {
+        ngx_http_zapier_idem_feed(ctx, in);
+    }
+
+    if (ctx->envelope == NULL) {
         return ngx_http_next_request_body_filter(r, in);
     }
 

@@ -121,6 +121,7 @@ ngx_http_zapier_create_loc_conf(ngx_conf_t *cf)
     zlcf->queue = NGX_CONF_UNSET_PTR;
     zlcf->retry = NGX_CONF_UNSET_UINT;
     zlcf->wait = NGX_CONF_UNSET_PTR;
+    zlcf->idem = NGX_CONF_UNSET_PTR;
     zlcf->action = NGX_CONF_UNSET_PTR;
     zlcf->authentication = NGX_CONF_UNSET_PTR;
 
@@ -149,8 +150,7 @@ ngx_http_zapier_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_size_value(conf->body_max, prev->body_max,
                               NGX_HTTP_ZAPIER_BODY_MAX);
     ngx_conf_merge_ptr_value(conf->action, prev->action, NULL);
-    ngx_conf_merge_ptr_value(conf->authentication, prev->authentication,
-                             NULL);
+    ngx_conf_merge_ptr_value(conf->authentication, prev->authentication, NULL);
     ngx_conf_merge_str_value(conf->scope, prev->scope, "");
     ngx_conf_merge_ptr_value(conf->limits, prev->limits, zmcf->tenant_zone);
 
@@ -170,6 +170,7 @@ ngx_http_zapier_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
                               NGX_ZAPIER_LIMIT_FALL_LOCAL);
     ngx_conf_merge_uint_value(conf->retry, prev->retry, 0);
     ngx_conf_merge_ptr_value(conf->wait, prev->wait, NULL);
+    ngx_conf_merge_ptr_value(conf->idem, prev->idem, NULL);
 
     if (ngx_http_zapier_auth_merge(cf, prev, conf) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;

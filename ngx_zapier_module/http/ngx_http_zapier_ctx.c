@@ -8,6 +8,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_idem.h>
 #include <ngx_http_zapier_run.h>
 
 
@@ -84,7 +85,10 @@ ngx_http_zapier_redirected(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     ctx->refused.len = 0;
     ctx->attempts = 0;
     ctx->call = NULL;
+    ngx_http_zapier_idem_end(ctx);
+
     ctx->run = NULL;
+    ctx->idem = NULL;
 
     zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
 
@@ -186,6 +190,7 @@ ngx_http_zapier_cleanup(void *data)
     /* the client has gone, or a timeout has ended the request */
 
     ngx_http_zapier_run_cancel(ctx);
+    ngx_http_zapier_idem_end(ctx);
 
     if (ctx->state == NGX_HTTP_ZAPIER_TOKEN_WAIT) {
         ngx_zapier_token_cancel(&ctx->token);

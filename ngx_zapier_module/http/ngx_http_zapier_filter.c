@@ -8,6 +8,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_idem.h>
 #include <ngx_http_zapier_oauth.h>
 #include <ngx_http_zapier_queue.h>
 #include <ngx_http_zapier_run.h>
@@ -94,6 +95,8 @@ ngx_http_zapier_subrequest_header(ngx_http_request_t *r)
 
         return ngx_http_next_header_filter(r);
     }
+
+    ngx_http_zapier_idem_observe(r, ctx);
 
     /* the body is read to its end and swallowed, for keepalive's sake */
 

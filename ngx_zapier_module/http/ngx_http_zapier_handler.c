@@ -18,6 +18,8 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_idem.h>
+#include <ngx_http_zapier_managed.h>
 #include <ngx_http_zapier_queue.h>
 #include <ngx_http_zapier_run.h>
 #include <ngx_http_zapier_runner.h>
@@ -25,14 +27,10 @@
 
 static ngx_int_t ngx_http_zapier_start(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
-static ngx_int_t ngx_http_zapier_start_call(ngx_http_request_t *r,
-    ngx_http_zapier_ctx_t *ctx);
 static ngx_uint_t ngx_http_zapier_body_awaited(ngx_http_request_t *r);
 static ngx_int_t ngx_http_zapier_check_tenant(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 static ngx_int_t ngx_http_zapier_start_body(ngx_http_request_t *r,
-    ngx_http_zapier_ctx_t *ctx);
-static ngx_int_t ngx_http_zapier_start_token(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 static ngx_int_t ngx_http_zapier_check_token(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
@@ -46,10 +44,6 @@ static ngx_int_t ngx_http_zapier_check_limit(ngx_http_request_t *r,
 static ngx_int_t ngx_http_zapier_refuse_limit(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 static ngx_int_t ngx_http_zapier_pass(ngx_http_request_t *r,
-    ngx_http_zapier_ctx_t *ctx);
-static ngx_int_t ngx_http_zapier_check_call(ngx_http_request_t *r,
-    ngx_http_zapier_ctx_t *ctx);
-static ngx_int_t ngx_http_zapier_check_run(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 static void ngx_http_zapier_token_handler(ngx_zapier_token_op_t *op);
 static void ngx_http_zapier_claim_handler(ngx_zapier_limit_claim_t *claim);
@@ -120,6 +114,9 @@ ngx_http_zapier_handler(ngx_http_request_t *r)
     case NGX_HTTP_ZAPIER_RUN_DONE:
         return ngx_http_zapier_check_run(r, ctx);
 
+    case NGX_HTTP_ZAPIER_IDEM_DONE:
+        return ngx_http_zapier_check_idem(r, ctx);
+
     case NGX_HTTP_ZAPIER_REFUSED:
         return NGX_DONE;
 
@@ -164,21 +161,33 @@ ngx_http_zapier_start(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
         }
     }
 
+    if (zlcf->idem != NULL) {
+        rc = ngx_http_zapier_idem_start(r, ctx);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
     return ngx_http_zapier_start_call(r, ctx);
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_zapier_start_call(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 {
     ngx_http_zapier_main_conf_t  *zmcf;
 
-    /* what is sure to be refused is refused before its body is read */
+    /*
+     * what is sure to be refused is refused before its body is read, but
+     * for what may have been answered already
+     */
 
     zmcf = ngx_http_get_module_main_conf(r, ngx_http_zapier_module);
 
     if (ctx->claim.nscopes != 0
         && !ctx->dry
+        && ctx->idem == NULL
         && (ngx_http_zapier_body_awaited(r)
             || ngx_zapier_limit_suspect(&zmcf->limits, &ctx->claim))
         && ngx_zapier_limit_peek(&zmcf->limits, &ctx->claim) != NGX_OK
@@ -259,7 +268,7 @@ ngx_http_zapier_start_body(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
         /* only the main request can read it, and before the first call */
 
-        if (zlcf->retry == 0 && ctx->run == NULL) {
+        if (!ngx_http_zapier_managed(zlcf, ctx)) {
             return ngx_http_zapier_start_token(r, ctx);
         }
 
@@ -285,7 +294,7 @@ ngx_http_zapier_start_body(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_zapier_start_token(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 {
     ngx_int_t                     rc;
@@ -298,6 +307,14 @@ ngx_http_zapier_start_token(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
     if (ctx->body_rc != NGX_OK) {
         return ngx_http_zapier_body_error(r, ctx);
+    }
+
+    if (ctx->idem != NULL) {
+        rc = ngx_http_zapier_idem_look(r, ctx);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
     }
 
     zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
@@ -556,47 +573,13 @@ ngx_http_zapier_pass(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
     zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
 
-    if (zlcf->retry || ctx->run != NULL) {
-        return ngx_http_zapier_runner_start(r, ctx);
+    if (ngx_http_zapier_managed(zlcf, ctx)) {
+        return ngx_http_zapier_start_runner(r, ctx);
     }
 
     ctx->state = NGX_HTTP_ZAPIER_PASSED;
 
     return NGX_DECLINED;
-}
-
-
-static ngx_int_t
-ngx_http_zapier_check_call(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
-{
-    ngx_int_t  rc;
-
-    rc = ngx_http_zapier_runner_resume(r, ctx);
-
-    if (rc != NGX_OK && rc != NGX_DECLINED) {
-        return rc;
-    }
-
-    ngx_http_zapier_limit_settle(r, ctx);
-
-    if (rc == NGX_DECLINED) {
-        return ngx_http_zapier_run_called(r, ctx);
-    }
-
-    /* the quota is asked anew: this is one more call */
-
-    return ngx_http_zapier_start_token(r, ctx);
-}
-
-
-static ngx_int_t
-ngx_http_zapier_check_run(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
-{
-    ngx_int_t  rc;
-
-    rc = ngx_http_zapier_run_answer(r, ctx);
-
-    return (rc == NGX_DECLINED) ? ngx_http_zapier_start_call(r, ctx) : rc;
 }
 
 

@@ -9,8 +9,12 @@
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
 #include <ngx_http_zapier_directive.h>
+#include <ngx_http_zapier_idem.h>
 #include <ngx_http_zapier_run.h>
 
+
+#define NGX_HTTP_ZAPIER_IDEM_TTL       (24 * 3600 * 1000)
+#define NGX_HTTP_ZAPIER_IDEM_TTL_MAX   (14 * 24 * 3600 * 1000)
 
 #define NGX_HTTP_ZAPIER_WAIT_TIME_MAX  3600000
 #define NGX_HTTP_ZAPIER_WAIT_KEEP      (7 * 24 * 3600 * 1000)
@@ -176,4 +180,78 @@ ngx_http_zapier_wait_parameter(ngx_conf_t *cf, ngx_str_t *value,
     return ngx_http_zapier_invalid(cf, value,
                                    "\"interval=\", \"keep=\" or \"max=\" "
                                    "is needed");
+}
+
+
+char *
+ngx_http_zapier_idempotency(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_zapier_loc_conf_t *zlcf = conf;
+
+    uint32_t                      time;
+    ngx_str_t                    *value, rest;
+    ngx_uint_t                    i;
+    ngx_http_zapier_main_conf_t  *zmcf;
+    ngx_http_zapier_idem_conf_t  *idem;
+
+    if (zlcf->idem != NGX_CONF_UNSET_PTR) {
+        return "is duplicate";
+    }
+
+    value = cf->args->elts;
+
+    if (ngx_strcmp(value[1].data, "off") == 0) {
+        zlcf->idem = NULL;
+
+        return (cf->args->nelts == 2)
+               ? NGX_CONF_OK
+               : ngx_http_zapier_invalid(cf, &value[2],
+                                         "\"off\" stands alone");
+    }
+
+    if (ngx_strcmp(value[1].data, "on") != 0) {
+        return ngx_http_zapier_invalid(cf, &value[1],
+                                       "\"on\" or \"off\" is needed");
+    }
+
+    idem = ngx_pcalloc(cf->pool, sizeof(ngx_http_zapier_idem_conf_t));
+    if (idem == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    idem->ttl = NGX_HTTP_ZAPIER_IDEM_TTL;
+
+    for (i = 2; i < cf->args->nelts; i++) {
+
+        if (ngx_strcmp(value[i].data, "required") == 0) {
+            idem->required = 1;
+            continue;
+        }
+
+        if (!ngx_http_zapier_prefix(&value[i], "ttl=", &rest)) {
+            return ngx_http_zapier_invalid(cf, &value[i],
+                                           "\"ttl=\" or \"required\" is "
+                                           "needed");
+        }
+
+        if (ngx_http_zapier_time(&rest, NGX_HTTP_ZAPIER_IDEM_TTL_MAX, &time)
+            != NGX_OK)
+        {
+            return ngx_http_zapier_invalid(cf, &value[i],
+                                           "a time from 1ms to 14d is "
+                                           "needed");
+        }
+
+        idem->ttl = time;
+    }
+
+    zlcf->idem = idem;
+
+    ngx_http_zapier_mention(cf, &zlcf->needs_tenant);
+
+    zmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_zapier_module);
+
+    ngx_http_zapier_mention(cf, &zmcf->waited);
+
+    return NGX_CONF_OK;
 }

@@ -196,6 +196,13 @@ static ngx_command_t  ngx_http_zapier_commands[] = {
       0,
       NULL },
 
+    { ngx_string("zapier_idempotency"),
+      NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE123,
+      ngx_http_zapier_idempotency,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("zapier_wait"),
       NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1234,
       ngx_http_zapier_wait,

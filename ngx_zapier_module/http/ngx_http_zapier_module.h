@@ -82,7 +82,8 @@ typedef struct {
     ngx_http_zapier_mention_t  oauth_client;
     ngx_http_zapier_mention_t  oauth_token;
     ngx_http_zapier_mention_t  connect;    /* the first zapier_connect */
-    ngx_http_zapier_mention_t  waited;     /* the first zapier_wait */
+    ngx_http_zapier_mention_t  waited;     /* the first zapier_wait or
+                                              zapier_idempotency */
     ngx_http_zapier_mention_t  auth_app;
     ngx_http_zapier_mention_t  auth_client_id;
     ngx_array_t                apps;       /* ngx_http_zapier_app_t * */
