@@ -210,6 +210,17 @@ sleep 0.1;
 is answer($_), '200 QUEUED', 'a place is free when its client has gone'
     for @waiting;
 
+# An operator can see it
+
+answer(ask('small', 'k=o'));
+@waiting = map { ask('small', 'k=o') } 1 .. 2;
+sleep 0.1;
+like client($node)->request(GET => '/admin/limits/one?key=o')->{body},
+    qr/"waiting":2\b/, 'who waits is seen';
+answer($_) for @waiting;
+like client($node)->request(GET => '/admin/limits/one?key=o')->{body},
+    qr/"waiting":0\b/, 'and who has got in';
+
 # Weights of calls
 
 $start = time;

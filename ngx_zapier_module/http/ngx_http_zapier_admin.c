@@ -91,7 +91,23 @@ static ngx_http_zapier_admin_route_t  ngx_http_zapier_admin_routes[] = {
 
     { ngx_string("limits"), 1, ngx_null_string,
       NGX_HTTP_GET|NGX_HTTP_HEAD, "GET, HEAD",
-      NGX_ZAPIER_STORE_SHOW, ngx_http_zapier_admin_scope }
+      NGX_ZAPIER_STORE_SHOW, ngx_http_zapier_admin_scope },
+
+    { ngx_string("limits"), 1, ngx_string("close"),
+      NGX_HTTP_POST, "POST",
+      NGX_ZAPIER_STORE_SHOW, ngx_http_zapier_admin_close },
+
+    { ngx_string("limits"), 1, ngx_string("open"),
+      NGX_HTTP_POST, "POST",
+      NGX_ZAPIER_STORE_SHOW, ngx_http_zapier_admin_open },
+
+    { ngx_string("limits"), 1, ngx_string("reset"),
+      NGX_HTTP_POST, "POST",
+      NGX_ZAPIER_STORE_SHOW, ngx_http_zapier_admin_reset },
+
+    { ngx_string("explain"), 1, ngx_null_string,
+      NGX_HTTP_GET|NGX_HTTP_HEAD, "GET, HEAD",
+      NGX_ZAPIER_STORE_SHOW, ngx_http_zapier_admin_explain }
 };
 
 
@@ -338,10 +354,12 @@ ngx_http_zapier_admin_begin(ngx_http_zapier_admin_t *admin,
 {
     ngx_int_t  rc;
 
+    static ngx_str_t  limits = ngx_string("limits");
+
     admin->op.verb = route->verb;
 
     if (route->named
-        && route->handler != ngx_http_zapier_admin_scope
+        && !ngx_http_zapier_admin_same(&route->kind, &limits)
         && ngx_http_zapier_admin_name(admin, route) != NGX_OK)
     {
         return;
@@ -488,6 +506,7 @@ ngx_http_zapier_admin_cleanup(void *data)
 
     ngx_zapier_store_cancel(&admin->op);
     ngx_zapier_token_cancel(&admin->token);
+    ngx_zapier_limit_operate_cancel(&admin->limit);
 
     /* an unsent command points to them no more */
 

@@ -12,6 +12,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_zapier_limit_operate.h>
 #include <ngx_zapier_token_store.h>
 
 
@@ -42,6 +43,8 @@ typedef struct {
     ngx_zapier_token_op_t      token;     /* refresh */
     int64_t                    version;   /* of the record before it */
     ngx_http_zapier_admin_look_e  look;
+
+    ngx_zapier_limit_op_t      limit;
 } ngx_http_zapier_admin_t;
 
 
@@ -105,6 +108,33 @@ void ngx_http_zapier_admin_zones(ngx_http_zapier_admin_t *admin);
 
 /* One scope: op.tenant is the zone, the argument "key" its key. */
 void ngx_http_zapier_admin_scope(ngx_http_zapier_admin_t *admin);
+void ngx_http_zapier_admin_close(ngx_http_zapier_admin_t *admin);
+void ngx_http_zapier_admin_open(ngx_http_zapier_admin_t *admin);
+void ngx_http_zapier_admin_reset(ngx_http_zapier_admin_t *admin);
+
+/* The zone of that name or NULL. */
+ngx_zapier_limit_zone_t *ngx_http_zapier_admin_zone_find(
+    ngx_http_zapier_main_conf_t *zmcf, ngx_str_t *name);
+
+/* An argument of the request, unescaped.  NGX_OK or NGX_DECLINED. */
+ngx_int_t ngx_http_zapier_admin_arg(ngx_http_zapier_admin_t *admin,
+    const char *name, ngx_str_t *value);
+
+/* Writes how a scope stands here as an object; returns its end. */
+size_t ngx_http_zapier_admin_look_size(ngx_zapier_limit_zone_t *zone,
+    ngx_str_t *key);
+u_char *ngx_http_zapier_admin_look(u_char *p, ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_zone_t *zone, ngx_str_t *key);
+
+/* Answers 200 with what was written; NULL: there was no memory. */
+void ngx_http_zapier_admin_finish(ngx_http_zapier_admin_t *admin,
+    ngx_buf_t *b);
+
+
+/* ngx_http_zapier_admin_explain.c */
+
+/* Would a request of op.tenant pass, and if not, why? */
+void ngx_http_zapier_admin_explain(ngx_http_zapier_admin_t *admin);
 
 
 #endif /* _NGX_HTTP_ZAPIER_ADMIN_H_INCLUDED_ */

@@ -1,7 +1,7 @@
 
 /*
- * zapier_admin: zones of limits with their counters, and how a scope stands
- * on this node.
+ * zapier_admin: zones of limits with their counters, how a scope stands, and
+ * what an operator does to it.
  */
 
 
@@ -9,22 +9,28 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_admin.h>
+#include <ngx_http_zapier_directive.h>
 #include <ngx_zapier_limit_count.h>
 
 
 /* a zone or scope in JSON, without its name */
-#define NGX_HTTP_ZAPIER_ADMIN_ZONE  1024
+#define NGX_HTTP_ZAPIER_ADMIN_ZONE    1024
+
+/* who has what of a scope, in JSON */
+#define NGX_HTTP_ZAPIER_ADMIN_HOLDER  160
+
+/* ms that a gate may be closed for */
+#define NGX_HTTP_ZAPIER_ADMIN_CLOSE   86400000
 
 
 static u_char *ngx_http_zapier_admin_zone(u_char *p,
     ngx_zapier_limits_t *limits, ngx_zapier_limit_zone_t *zone);
-static ngx_zapier_limit_zone_t *ngx_http_zapier_admin_zone_find(
-    ngx_http_zapier_main_conf_t *zmcf, ngx_str_t *name);
-static void ngx_http_zapier_admin_scope_send(ngx_http_zapier_admin_t *admin,
-    ngx_zapier_limit_zone_t *zone, ngx_str_t *key,
-    ngx_zapier_limit_look_t *look);
-static void ngx_http_zapier_admin_finish(ngx_http_zapier_admin_t *admin,
-    ngx_buf_t *b);
+static void ngx_http_zapier_admin_operate(ngx_http_zapier_admin_t *admin,
+    ngx_zapier_limit_news_e kind);
+static void ngx_http_zapier_admin_operated(ngx_zapier_limit_op_t *op);
+static void ngx_http_zapier_admin_scope_send(ngx_http_zapier_admin_t *admin);
+static u_char *ngx_http_zapier_admin_holder(u_char *p,
+    ngx_zapier_limit_holder_t *holder, ngx_uint_t last);
 
 
 void
@@ -108,28 +114,76 @@ ngx_http_zapier_admin_zone(u_char *p, ngx_zapier_limits_t *limits,
 void
 ngx_http_zapier_admin_scope(ngx_http_zapier_admin_t *admin)
 {
-    u_char                       *src, *dst;
-    ngx_str_t                     key;
-    ngx_zapier_limit_look_t       look;
-    ngx_zapier_limit_zone_t      *zone;
+    ngx_http_zapier_admin_operate(admin, NGX_ZAPIER_LIMIT_NEWS_VIEW);
+}
+
+
+void
+ngx_http_zapier_admin_close(ngx_http_zapier_admin_t *admin)
+{
+    ngx_str_t  text;
+
+    if (ngx_http_arg(admin->request, (u_char *) "time", sizeof("time") - 1,
+                     &text)
+        != NGX_OK
+        || ngx_http_zapier_time(&text, NGX_HTTP_ZAPIER_ADMIN_CLOSE,
+                                &admin->limit.time)
+           != NGX_OK)
+    {
+        ngx_http_zapier_admin_error(admin, NGX_HTTP_BAD_REQUEST,
+                                    "invalid_value",
+                                    "The argument time is needed, from 1ms "
+                                    "to 1d.");
+        return;
+    }
+
+    ngx_http_zapier_admin_operate(admin, NGX_ZAPIER_LIMIT_NEWS_SHUT);
+}
+
+
+void
+ngx_http_zapier_admin_open(ngx_http_zapier_admin_t *admin)
+{
+    ngx_http_zapier_admin_operate(admin, NGX_ZAPIER_LIMIT_NEWS_FREE);
+}
+
+
+void
+ngx_http_zapier_admin_reset(ngx_http_zapier_admin_t *admin)
+{
+    ngx_http_zapier_admin_operate(admin, NGX_ZAPIER_LIMIT_NEWS_RESET);
+}
+
+
+static void
+ngx_http_zapier_admin_operate(ngx_http_zapier_admin_t *admin,
+    ngx_zapier_limit_news_e kind)
+{
+    ngx_int_t                     rc;
+    ngx_zapier_limit_op_t        *op;
     ngx_http_zapier_main_conf_t  *zmcf;
 
     zmcf = ngx_http_get_module_main_conf(admin->request,
                                          ngx_http_zapier_module);
+    op = &admin->limit;
 
-    zone = ngx_http_zapier_admin_zone_find(zmcf, &admin->op.tenant);
+    op->limits = &zmcf->limits;
+    op->kind = kind;
+    op->pool = admin->op.pool;
+    op->handler = ngx_http_zapier_admin_operated;
+    op->data = admin;
 
-    if (zone == NULL) {
+    op->zone = ngx_http_zapier_admin_zone_find(zmcf, &admin->op.tenant);
+
+    if (op->zone == NULL) {
         ngx_http_zapier_admin_error(admin, NGX_HTTP_NOT_FOUND, "not_found",
                                     "There is no zapier_limit_zone of this "
                                     "name.");
         return;
     }
 
-    if (ngx_http_arg(admin->request, (u_char *) "key", sizeof("key") - 1,
-                     &key)
-        != NGX_OK
-        || key.len == 0)
+    if (ngx_http_zapier_admin_arg(admin, "key", &op->key) != NGX_OK
+        || op->key.len == 0)
     {
         ngx_http_zapier_admin_error(admin, NGX_HTTP_BAD_REQUEST, "required",
                                     "The argument key is needed: the value "
@@ -137,30 +191,87 @@ ngx_http_zapier_admin_scope(ngx_http_zapier_admin_t *admin)
         return;
     }
 
-    src = key.data;
-    dst = ngx_pnalloc(admin->op.pool, key.len);
-    if (dst == NULL) {
-        ngx_http_zapier_admin_finish(admin, NULL);
-        return;
+    if (ngx_http_zapier_admin_arg(admin, "tag", &op->tag) != NGX_OK
+        || op->tag.len == 0)
+    {
+        ngx_str_set(&op->tag, "all");
     }
 
-    key.data = dst;
-    ngx_unescape_uri(&dst, &src, key.len, 0);
-    key.len = dst - key.data;
+    rc = ngx_zapier_limit_operate(op);
 
-    if (ngx_zapier_limit_look(&zmcf->limits, zone, &key, &look) != NGX_OK) {
+    if (rc == NGX_DECLINED) {
         ngx_http_zapier_admin_error(admin, NGX_HTTP_BAD_REQUEST,
                                     "invalid_value",
-                                    "The key is longer than 255 bytes: such "
-                                    "keys are counted by their digest.");
+                                    "The key is longer than 255 bytes (such "
+                                    "keys are counted by their digest), or "
+                                    "there is no memory for its scope.");
         return;
     }
 
-    ngx_http_zapier_admin_scope_send(admin, zone, &key, &look);
+    if (kind != NGX_ZAPIER_LIMIT_NEWS_VIEW) {
+        ngx_log_error(NGX_LOG_NOTICE, admin->request->connection->log, 0,
+                      "zapier: an operator %s a scope of limit zone \"%V\"",
+                      (kind == NGX_ZAPIER_LIMIT_NEWS_SHUT) ? "closes"
+                      : (kind == NGX_ZAPIER_LIMIT_NEWS_FREE) ? "opens"
+                                                             : "resets",
+                      &op->zone->name);
+    }
+
+    if (rc == NGX_OK) {
+        ngx_http_zapier_admin_scope_send(admin);
+    }
 }
 
 
-static ngx_zapier_limit_zone_t *
+static void
+ngx_http_zapier_admin_operated(ngx_zapier_limit_op_t *op)
+{
+    ngx_connection_t         *c;
+    ngx_http_zapier_admin_t  *admin;
+
+    admin = op->data;
+    c = admin->request->connection;
+
+    ngx_http_set_log_request(c->log, admin->request);
+
+    ngx_http_zapier_admin_scope_send(admin);
+
+    /* the request may be gone */
+
+    ngx_http_run_posted_requests(c);
+}
+
+
+ngx_int_t
+ngx_http_zapier_admin_arg(ngx_http_zapier_admin_t *admin, const char *name,
+    ngx_str_t *value)
+{
+    u_char     *src, *dst;
+    ngx_str_t   text;
+
+    if (ngx_http_arg(admin->request, (u_char *) name, ngx_strlen(name), &text)
+        != NGX_OK)
+    {
+        return NGX_DECLINED;
+    }
+
+    dst = ngx_pnalloc(admin->op.pool, text.len + 1);
+    if (dst == NULL) {
+        return NGX_DECLINED;
+    }
+
+    src = text.data;
+    value->data = dst;
+
+    ngx_unescape_uri(&dst, &src, text.len, 0);
+
+    value->len = dst - value->data;
+
+    return NGX_OK;
+}
+
+
+ngx_zapier_limit_zone_t *
 ngx_http_zapier_admin_zone_find(ngx_http_zapier_main_conf_t *zmcf,
     ngx_str_t *name)
 {
@@ -183,41 +294,52 @@ ngx_http_zapier_admin_zone_find(ngx_http_zapier_main_conf_t *zmcf,
 
 
 static void
-ngx_http_zapier_admin_scope_send(ngx_http_zapier_admin_t *admin,
-    ngx_zapier_limit_zone_t *zone, ngx_str_t *key,
-    ngx_zapier_limit_look_t *look)
+ngx_http_zapier_admin_scope_send(ngx_http_zapier_admin_t *admin)
 {
-    u_char     *p;
-    ngx_buf_t  *b;
+    u_char                  *p;
+    ngx_buf_t               *b;
+    ngx_uint_t               i;
+    ngx_zapier_limit_op_t   *op;
 
-    b = ngx_create_temp_buf(admin->op.pool, NGX_HTTP_ZAPIER_ADMIN_ZONE
-                  + ngx_zapier_json_quote(NULL, zone->name.data,
-                                          zone->name.len)
-                  + ngx_zapier_json_quote(NULL, key->data, key->len));
+    op = &admin->limit;
+
+    if (op->status != NGX_OK && op->kind != NGX_ZAPIER_LIMIT_NEWS_VIEW) {
+        ngx_http_zapier_admin_error(admin, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                    "store_unavailable",
+                                    "It is done on this node, but Redis "
+                                    "could not be told, nor the other "
+                                    "nodes.");
+        return;
+    }
+
+    b = ngx_create_temp_buf(admin->op.pool,
+                            ngx_http_zapier_admin_look_size(op->zone, &op->key)
+                            + (1 + op->nholders)
+                              * NGX_HTTP_ZAPIER_ADMIN_HOLDER);
 
     if (b != NULL) {
-        p = b->last;
-        *p++ = '{';
+        p = ngx_http_zapier_admin_look(b->last, op->limits, op->zone,
+                                       &op->key);
 
-        p = ngx_http_zapier_admin_string(p, "zone", &zone->name);
-        p = ngx_http_zapier_admin_string(p, "key", key);
-        p = ngx_http_zapier_admin_flag(p, "passes", look->wait == 0);
-        p = ngx_http_zapier_admin_number(p, "wait_ms", look->wait, 1);
-        p = ngx_http_zapier_admin_number(p, "limit", look->limit,
-                                         look->limit >= 0);
-        p = ngx_http_zapier_admin_number(p, "remaining", look->remaining,
-                                         look->remaining >= 0);
-        p = ngx_http_zapier_admin_number(p, "reset_ms", look->reset, 1);
-        p = ngx_http_zapier_admin_number(p, "used_here", look->used, 1);
-        p = ngx_http_zapier_admin_number(p, "leased", look->leased, 1);
-        p = ngx_http_zapier_admin_number(p, "lease_ms", look->lease, 1);
-        p = ngx_http_zapier_admin_number(p, "closed_ms", look->closed, 1);
-        p = ngx_http_zapier_admin_number(p, "mirrored", look->mirrored,
-                                         look->mirrored >= 0);
-        p = ngx_http_zapier_admin_number(p, "mirrored_ms",
-                                         look->mirror_reset,
-                                         look->mirrored >= 0);
-        *(p - 1) = '}';
+        if (op->zone->store == NGX_ZAPIER_LIMIT_REDIS
+            && op->kind == NGX_ZAPIER_LIMIT_NEWS_VIEW)
+        {
+            p = ngx_http_zapier_put(p - 1, ",\"nodes\":");
+
+            if (op->status != NGX_OK) {
+                p = ngx_http_zapier_put(p, "null}");
+
+            } else {
+                *p++ = '[';
+
+                for (i = 0; i < op->nholders; i++) {
+                    p = ngx_http_zapier_admin_holder(p, &op->holders[i],
+                                                     i + 1 == op->nholders);
+                }
+
+                p = ngx_http_zapier_put(p, "]}");
+            }
+        }
 
         b->last = p;
     }
@@ -226,7 +348,78 @@ ngx_http_zapier_admin_scope_send(ngx_http_zapier_admin_t *admin,
 }
 
 
-static void
+static u_char *
+ngx_http_zapier_admin_holder(u_char *p, ngx_zapier_limit_holder_t *holder,
+    ngx_uint_t last)
+{
+    ngx_str_t  name;
+
+    name = holder->node;
+    name.len = ngx_min(name.len, NGX_ZAPIER_LIMIT_NEWS_NODE);
+
+    *p++ = '{';
+
+    p = ngx_http_zapier_admin_string(p, "node", &name);
+    p = ngx_http_zapier_admin_flag(p, "here", holder->here);
+    p = ngx_http_zapier_admin_number(p, "used", holder->used, 1);
+    p = ngx_http_zapier_admin_number(p, "leased", holder->leased, 1);
+
+    *(p - 1) = '}';
+
+    if (!last) {
+        *p++ = ',';
+    }
+
+    return p;
+}
+
+
+size_t
+ngx_http_zapier_admin_look_size(ngx_zapier_limit_zone_t *zone, ngx_str_t *key)
+{
+    return NGX_HTTP_ZAPIER_ADMIN_ZONE
+           + ngx_zapier_json_quote(NULL, zone->name.data, zone->name.len)
+           + ngx_zapier_json_quote(NULL, key->data, key->len);
+}
+
+
+u_char *
+ngx_http_zapier_admin_look(u_char *p, ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_zone_t *zone, ngx_str_t *key)
+{
+    ngx_zapier_limit_look_t  look;
+
+    ngx_memzero(&look, sizeof(ngx_zapier_limit_look_t));
+
+    (void) ngx_zapier_limit_look(limits, zone, key, &look);
+
+    *p++ = '{';
+
+    p = ngx_http_zapier_admin_string(p, "zone", &zone->name);
+    p = ngx_http_zapier_admin_string(p, "key", key);
+    p = ngx_http_zapier_admin_flag(p, "passes", look.wait == 0);
+    p = ngx_http_zapier_admin_number(p, "wait_ms", look.wait, 1);
+    p = ngx_http_zapier_admin_number(p, "limit", look.limit, look.limit >= 0);
+    p = ngx_http_zapier_admin_number(p, "remaining", look.remaining,
+                                     look.remaining >= 0);
+    p = ngx_http_zapier_admin_number(p, "reset_ms", look.reset, 1);
+    p = ngx_http_zapier_admin_number(p, "used_here", look.used, 1);
+    p = ngx_http_zapier_admin_number(p, "leased", look.leased, 1);
+    p = ngx_http_zapier_admin_number(p, "lease_ms", look.lease, 1);
+    p = ngx_http_zapier_admin_number(p, "closed_ms", look.closed, 1);
+    p = ngx_http_zapier_admin_number(p, "waiting", look.waiting, 1);
+    p = ngx_http_zapier_admin_number(p, "mirrored", look.mirrored,
+                                     look.mirrored >= 0);
+    p = ngx_http_zapier_admin_number(p, "mirrored_ms", look.mirror_reset,
+                                     look.mirrored >= 0);
+
+    *(p - 1) = '}';
+
+    return p;
+}
+
+
+void
 ngx_http_zapier_admin_finish(ngx_http_zapier_admin_t *admin, ngx_buf_t *b)
 {
     if (b == NULL) {

@@ -142,6 +142,7 @@ typedef struct {
     int64_t                    mirrored;   /* what the upstream says is left,
                                               -1: it has not said lately */
     uint64_t                   mirror_reset;
+    uint32_t                   waiting;    /* units, in queues of this node */
 } ngx_zapier_limit_look_t;
 
 

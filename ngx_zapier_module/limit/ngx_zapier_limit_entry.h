@@ -91,6 +91,8 @@ typedef struct {
 
     ngx_zapier_limit_party_t  *parties;    /* who share it, or NULL */
     uint64_t                   wanted;     /* by some of them, until */
+    uint32_t                   waiting;    /* units, in the workers' queues */
+    uint64_t                   waiting_until;
 
     /* of zones that are counted in Redis */
 
@@ -293,6 +295,9 @@ void ngx_zapier_limit_share_take(ngx_zapier_limit_chain_t *chain,
     ngx_zapier_limit_link_t *link, ngx_uint_t patient);
 void ngx_zapier_limit_share_return(ngx_zapier_limit_chain_t *chain,
     ngx_zapier_limit_link_t *link);
+
+/* Nobody has had anything, nobody wants anything. */
+void ngx_zapier_limit_share_forget(ngx_zapier_limit_entry_t *entry);
 
 /*
  * Calls of the claim's party wait for the scope of that hash: so many units

@@ -50,6 +50,7 @@ ngx_zapier_limit_look(ngx_zapier_limits_t *limits,
 
     if (entry != NULL) {
         look->used = entry->window.used;
+        look->waiting = (entry->waiting_until > now) ? entry->waiting : 0;
         look->closed = ngx_zapier_limit_left(entry->closed, now);
         look->leased = (entry->lease_end > now) ? entry->lease_units : 0;
         look->lease = ngx_zapier_limit_left(entry->lease_end, now);

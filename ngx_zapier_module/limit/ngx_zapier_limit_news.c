@@ -13,6 +13,7 @@
 #include <ngx_zapier_clock.h>
 #include <ngx_zapier_limit_count.h>
 #include <ngx_zapier_limit_news.h>
+#include <ngx_zapier_limit_operate.h>
 #include <ngx_zapier_redis.h>
 
 
@@ -61,7 +62,9 @@ static void ngx_zapier_limit_news_again(ngx_event_t *ev);
 static void ngx_zapier_limit_news_message(ngx_zapier_redis_watch_t *watch,
     ngx_str_t *text);
 static ngx_zapier_limit_zone_t *ngx_zapier_limit_news_zone(
-    ngx_zapier_limits_t *limits, ngx_str_t *name);
+    ngx_zapier_limits_t *limits, ngx_zapier_limit_item_t *item);
+static ngx_uint_t ngx_zapier_limit_news_operator(
+    ngx_zapier_limit_news_e kind);
 static ngx_uint_t ngx_zapier_limit_news_hear(ngx_zapier_limit_chain_t *chain,
     ngx_zapier_limit_item_t *item);
 static void ngx_zapier_limit_news_ignore(ngx_zapier_redis_watch_t *watch);
@@ -169,7 +172,7 @@ ngx_zapier_limit_news_wanted(ngx_zapier_limits_t *limits)
     zones = limits->zones->elts;
 
     for (i = 0; i < limits->zones->nelts; i++) {
-        if (ngx_zapier_limit_told_to_all(zones[i])) {
+        if (zones[i]->store == NGX_ZAPIER_LIMIT_REDIS) {
             return 1;
         }
     }
@@ -212,6 +215,27 @@ ngx_zapier_limit_news_tell(ngx_zapier_limits_t *limits,
 
     ngx_zapier_limit_count(limits, scope->zone, NGX_ZAPIER_LIMIT_COUNT_TOLD,
                            1);
+}
+
+
+ngx_int_t
+ngx_zapier_limit_news_sender(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_item_t *item, ngx_str_t *channel)
+{
+    ngx_zapier_limit_news_t  *news;
+
+    news = limits->news;
+
+    if (news == NULL) {
+        return NGX_ERROR;
+    }
+
+    item->node.data = news->node;
+    item->node.len = sizeof(news->node);
+
+    *channel = news->channel;
+
+    return NGX_OK;
 }
 
 
@@ -385,7 +409,7 @@ ngx_zapier_limit_news_message(ngx_zapier_redis_watch_t *watch,
         return;
     }
 
-    zone = ngx_zapier_limit_news_zone(limits, &item.zone);
+    zone = ngx_zapier_limit_news_zone(limits, &item);
     if (zone == NULL) {
         return;
     }
@@ -400,7 +424,15 @@ ngx_zapier_limit_news_message(ngx_zapier_redis_watch_t *watch,
         return;
     }
 
-    changed = ngx_zapier_limit_news_hear(&chain, &item);
+    if (ngx_zapier_limit_news_operator(item.kind)) {
+        (void) ngx_zapier_limit_operated(&chain, item.kind,
+                      (item.closed != NGX_ZAPIER_LIMIT_UNSET) ? item.closed
+                                                              : 0);
+        changed = 0;
+
+    } else {
+        changed = ngx_zapier_limit_news_hear(&chain, &item);
+    }
 
     ngx_zapier_limit_chain_close(&chain);
 
@@ -423,16 +455,20 @@ ngx_zapier_limit_news_message(ngx_zapier_redis_watch_t *watch,
 /* A zone that is counted here alone is not what another node means. */
 
 static ngx_zapier_limit_zone_t *
-ngx_zapier_limit_news_zone(ngx_zapier_limits_t *limits, ngx_str_t *name)
+ngx_zapier_limit_news_zone(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_item_t *item)
 {
+    ngx_str_t                 *name;
     ngx_uint_t                 i;
     ngx_zapier_limit_zone_t  **zones;
 
+    name = &item->zone;
     zones = limits->zones->elts;
 
     for (i = 0; i < limits->zones->nelts; i++) {
 
-        if (ngx_zapier_limit_told_to_all(zones[i])
+        if (zones[i]->store == NGX_ZAPIER_LIMIT_REDIS
+            && (zones[i]->mirror || ngx_zapier_limit_news_operator(item->kind))
             && zones[i]->name.len == name->len
             && ngx_memcmp(zones[i]->name.data, name->data, name->len) == 0)
         {
@@ -441,6 +477,15 @@ ngx_zapier_limit_news_zone(ngx_zapier_limits_t *limits, ngx_str_t *name)
     }
 
     return NULL;
+}
+
+
+static ngx_uint_t
+ngx_zapier_limit_news_operator(ngx_zapier_limit_news_e kind)
+{
+    return kind == NGX_ZAPIER_LIMIT_NEWS_SHUT
+           || kind == NGX_ZAPIER_LIMIT_NEWS_FREE
+           || kind == NGX_ZAPIER_LIMIT_NEWS_RESET;
 }
 
 

@@ -24,7 +24,12 @@
 typedef enum {
     NGX_ZAPIER_LIMIT_NEWS_CLOSED = 'c',
     NGX_ZAPIER_LIMIT_NEWS_VIEW = 'v',
-    NGX_ZAPIER_LIMIT_NEWS_OPEN = 'o'
+    NGX_ZAPIER_LIMIT_NEWS_OPEN = 'o',
+
+    /* an operator's, see ngx_zapier_limit_operate.h */
+    NGX_ZAPIER_LIMIT_NEWS_SHUT = 'C',
+    NGX_ZAPIER_LIMIT_NEWS_FREE = 'O',
+    NGX_ZAPIER_LIMIT_NEWS_RESET = 'R'
 } ngx_zapier_limit_news_e;
 
 
@@ -67,6 +72,10 @@ ngx_int_t ngx_zapier_limit_news_parse(ngx_str_t *text,
  */
 void ngx_zapier_limit_news_tell(ngx_zapier_limits_t *limits,
     ngx_zapier_limit_scope_t *scope, ngx_zapier_limit_item_t *item);
+
+/* Fills in who tells it, and the channel.  NGX_ERROR: there is none. */
+ngx_int_t ngx_zapier_limit_news_sender(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_item_t *item, ngx_str_t *channel);
 
 /* Sends a command whose answer is of no interest; perhaps does not. */
 void ngx_zapier_limit_news_post(ngx_zapier_limits_t *limits, ngx_uint_t argc,

@@ -92,6 +92,9 @@ ngx_zapier_limit_news_parse(ngx_str_t *text, ngx_zapier_limit_item_t *item)
     case NGX_ZAPIER_LIMIT_NEWS_CLOSED:
     case NGX_ZAPIER_LIMIT_NEWS_VIEW:
     case NGX_ZAPIER_LIMIT_NEWS_OPEN:
+    case NGX_ZAPIER_LIMIT_NEWS_SHUT:
+    case NGX_ZAPIER_LIMIT_NEWS_FREE:
+    case NGX_ZAPIER_LIMIT_NEWS_RESET:
         item->kind = word.data[0];
         break;
 

@@ -46,6 +46,8 @@ static void ngx_zapier_limit_party_turn(ngx_zapier_limit_party_t *party,
     uint64_t now, uint32_t window);
 static uint64_t ngx_zapier_limit_share_kept(ngx_zapier_limit_link_t *link,
     uint64_t now);
+static void ngx_zapier_limit_share_wait(ngx_zapier_limit_entry_t *entry,
+    uint64_t now, int64_t units, uint64_t time);
 
 
 #define ngx_zapier_limit_shared_by(link)                                     \
@@ -253,25 +255,20 @@ ngx_zapier_limit_share_queue(ngx_zapier_limits_t *limits,
     ngx_zapier_limit_chain_t   chain;
     ngx_zapier_limit_party_t  *party;
 
-    for (i = 0; i < claim->nscopes; i++) {
-        if (claim->scopes[i].zone->share) {
-            break;
-        }
-    }
-
-    if (i == claim->nscopes
-        || ngx_zapier_limit_chain_open(&chain, limits, claim) != NGX_OK)
-    {
+    if (ngx_zapier_limit_chain_open(&chain, limits, claim) != NGX_OK) {
         return;
     }
 
     for (i = 0; i < chain.n; i++) {
         link = &chain.links[i];
 
-        if (link->hash != hash
-            || link->entry == NULL
-            || !ngx_zapier_limit_shared_by(link))
-        {
+        if (link->hash != hash || link->entry == NULL) {
+            continue;
+        }
+
+        ngx_zapier_limit_share_wait(link->entry, chain.now, units, time);
+
+        if (!ngx_zapier_limit_shared_by(link)) {
             continue;
         }
 
@@ -289,6 +286,38 @@ ngx_zapier_limit_share_queue(ngx_zapier_limits_t *limits,
     }
 
     ngx_zapier_limit_chain_close(&chain);
+}
+
+
+void
+ngx_zapier_limit_share_forget(ngx_zapier_limit_entry_t *entry)
+{
+    entry->wanted = 0;
+
+    if (entry->parties != NULL) {
+        ngx_memzero(entry->parties, NGX_ZAPIER_LIMIT_PARTIES
+                                    * sizeof(ngx_zapier_limit_party_t));
+    }
+}
+
+
+/* A worker that dies does not take its waiters off: they end in time. */
+
+static void
+ngx_zapier_limit_share_wait(ngx_zapier_limit_entry_t *entry, uint64_t now,
+    int64_t units, uint64_t time)
+{
+    if (entry->waiting_until <= now) {
+        entry->waiting = 0;
+    }
+
+    if (units < 0) {
+        entry->waiting -= (uint32_t) ngx_min((int64_t) entry->waiting, -units);
+        return;
+    }
+
+    entry->waiting += (uint32_t) units;
+    entry->waiting_until = ngx_max(entry->waiting_until, now + time);
 }
 
 

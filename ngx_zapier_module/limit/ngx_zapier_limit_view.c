@@ -45,6 +45,11 @@ ngx_zapier_limit_judge(ngx_zapier_limit_link_t *link, uint64_t now,
 
     if (zone->mirror && link->entry != NULL) {
         ngx_zapier_limit_judge_mirror(link->entry, now, units, state);
+    }
+
+    /* an operator may close any gate, which is not shut by an answer then */
+
+    if (link->entry != NULL && (zone->mirror || link->entry->shut == 0)) {
         ngx_zapier_limit_gate_judge(link, now, state);
     }
 
