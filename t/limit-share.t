@@ -80,7 +80,12 @@ sub load {
     }
 
     while (time < $until) {
-        for my $socket ($select->can_read(0.1)) {
+
+        # without handles select does not wait
+
+        sleep 0.02 if !$select->count;
+
+        for my $socket ($select->can_read(0.05)) {
             my $client = $by{$socket};
             my $r = $client->read;
 

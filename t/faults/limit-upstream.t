@@ -115,6 +115,11 @@ sub load {
     }
 
     while (time < $until) {
+
+        # without handles select does not wait
+
+        sleep 0.005 if !$select->count;
+
         for my $socket ($select->can_read(0.005)) {
             my $client = delete $by{$socket};
 
