@@ -926,15 +926,15 @@ invalid value "a b" in "zapier_tenant": "off", a variable, or a name of 1 to 128
 --- error_log
 invalid value "" in "zapier_tenant"
 
-=== TEST 113: zapier_retry knows 401 only
+=== TEST 113: zapier_retry with what it does not know
 --- config
     location / {
         zapier_tenant  acme;
-        zapier_retry   401 503;
+        zapier_retry   401 505;
     }
 --- must_die
 --- error_log
-invalid value "503" in "zapier_retry": "401" or "off" is needed
+invalid value "505" in "zapier_retry": "401", "429", "500", "502", "503", "504", "connect", "deadline=" or "off" is needed
 
 === TEST 114: zapier_retry with the same twice
 --- config
@@ -1336,3 +1336,13 @@ invalid value "key=1" in "zapier_idempotency": "ttl=" or "required" is needed
 --- must_die
 --- error_log
 invalid value "required" in "zapier_idempotency": "off" stands alone
+
+=== TEST 164: zapier_retry deadline=
+--- config
+    location / {
+        zapier_tenant  a;
+        zapier_retry   503 deadline=0;
+    }
+--- must_die
+--- error_log
+invalid value "deadline=0" in "zapier_retry": a time from 1ms to 1h is needed

@@ -120,6 +120,7 @@ ngx_http_zapier_create_loc_conf(ngx_conf_t *cf)
     zlcf->dry_run = NGX_CONF_UNSET_UINT;
     zlcf->queue = NGX_CONF_UNSET_PTR;
     zlcf->retry = NGX_CONF_UNSET_UINT;
+    zlcf->retry_time = NGX_CONF_UNSET_MSEC;
     zlcf->wait = NGX_CONF_UNSET_PTR;
     zlcf->idem = NGX_CONF_UNSET_PTR;
     zlcf->action = NGX_CONF_UNSET_PTR;
@@ -145,8 +146,7 @@ ngx_http_zapier_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     }
 
     ngx_conf_merge_ptr_value(conf->tenant, prev->tenant, NULL);
-    ngx_conf_merge_uint_value(conf->body, prev->body,
-                              NGX_HTTP_ZAPIER_BODY_OFF);
+    ngx_conf_merge_uint_value(conf->body, prev->body, NGX_HTTP_ZAPIER_BODY_OFF);
     ngx_conf_merge_size_value(conf->body_max, prev->body_max,
                               NGX_HTTP_ZAPIER_BODY_MAX);
     ngx_conf_merge_ptr_value(conf->action, prev->action, NULL);
@@ -169,6 +169,7 @@ ngx_http_zapier_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_uint_value(conf->fallback, prev->fallback,
                               NGX_ZAPIER_LIMIT_FALL_LOCAL);
     ngx_conf_merge_uint_value(conf->retry, prev->retry, 0);
+    ngx_conf_merge_msec_value(conf->retry_time, prev->retry_time, 10000);
     ngx_conf_merge_ptr_value(conf->wait, prev->wait, NULL);
     ngx_conf_merge_ptr_value(conf->idem, prev->idem, NULL);
 

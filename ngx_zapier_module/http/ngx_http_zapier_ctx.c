@@ -59,6 +59,7 @@ ngx_http_zapier_create_ctx(ngx_http_request_t *r)
     ngx_memzero(ctx, sizeof(ngx_http_zapier_ctx_t));
 
     ctx->request = r;
+    ctx->since = ngx_current_msec;
 
     cln->handler = ngx_http_zapier_cleanup;
 
@@ -191,6 +192,10 @@ ngx_http_zapier_cleanup(void *data)
 
     ngx_http_zapier_run_cancel(ctx);
     ngx_http_zapier_idem_end(ctx);
+
+    if (ctx->retry_event.timer_set) {
+        ngx_del_timer(&ctx->retry_event);
+    }
 
     if (ctx->state == NGX_HTTP_ZAPIER_TOKEN_WAIT) {
         ngx_zapier_token_cancel(&ctx->token);

@@ -14,6 +14,7 @@
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
 #include <ngx_http_zapier_idem.h>
+#include <ngx_http_zapier_retry.h>
 #include <ngx_http_zapier_run.h>
 
 
@@ -33,7 +34,6 @@ static void ngx_http_zapier_idem_handler(ngx_zapier_idem_t *op);
 static ngx_int_t ngx_http_zapier_idem_replay(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 static void ngx_http_zapier_idem_sheltered(ngx_event_t *ev);
-static ngx_uint_t ngx_http_zapier_idem_sent(ngx_http_zapier_ctx_t *ctx);
 static ngx_int_t ngx_http_zapier_idem_refuse(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx, ngx_uint_t status, const char *code,
     const char *detail);
@@ -439,7 +439,16 @@ ngx_http_zapier_idem_shelter(ngx_http_zapier_ctx_t *ctx)
 {
     ngx_event_t  *ev;
 
+    /* what is known of the call before does not count for this one */
+
+    ctx->idem->refused = 0;
+    ctx->idem->status = 0;
+
     ev = &ctx->idem->event;
+
+    if (ev->posted) {
+        return;
+    }
 
     ngx_memzero(ev, sizeof(ngx_event_t));
 
@@ -561,7 +570,9 @@ ngx_http_zapier_idem_end(ngx_http_zapier_ctx_t *ctx)
             ngx_zapier_idem_note(&idem->op, "answer", idem->status,
                                  &ctx->call->headers_out.content_type, &body);
 
-        } else if (idem->refused || !ngx_http_zapier_idem_sent(ctx)) {
+        } else if (idem->refused
+                   || ctx->state == NGX_HTTP_ZAPIER_RETRY_WAIT
+                   || !ngx_http_zapier_retry_sent(ctx)) {
             ngx_zapier_idem_note(&idem->op, "free", 0, &none, &none);
 
         } else {
@@ -571,37 +582,6 @@ ngx_http_zapier_idem_end(ngx_http_zapier_ctx_t *ctx)
     } else if (idem->busy) {
         ngx_zapier_idem_note(&idem->op, "idle", 0, &none, &none);
     }
-}
-
-
-/* Has any byte of a call left? */
-
-static ngx_uint_t
-ngx_http_zapier_idem_sent(ngx_http_zapier_ctx_t *ctx)
-{
-    ngx_uint_t                  i;
-    ngx_http_request_t         *r;
-    ngx_http_upstream_state_t  *state;
-
-    r = ctx->call;
-
-    if (r == NULL || r->upstream_states == NULL) {
-        return 0;
-    }
-
-    if (r->upstream != NULL && r->upstream->request_sent) {
-        return 1;
-    }
-
-    state = r->upstream_states->elts;
-
-    for (i = 0; i < r->upstream_states->nelts; i++) {
-        if (state[i].bytes_sent > 0) {
-            return 1;
-        }
-    }
-
-    return 0;
 }
 
 

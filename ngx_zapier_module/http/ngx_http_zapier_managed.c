@@ -11,6 +11,7 @@
 #include <ngx_http_zapier_module.h>
 #include <ngx_http_zapier_idem.h>
 #include <ngx_http_zapier_managed.h>
+#include <ngx_http_zapier_retry.h>
 #include <ngx_http_zapier_run.h>
 #include <ngx_http_zapier_runner.h>
 
@@ -48,6 +49,10 @@ ngx_http_zapier_check_call(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
     if (rc == NGX_DECLINED) {
         return ngx_http_zapier_run_called(r, ctx);
+    }
+
+    if (ctx->retry_delay != 0) {
+        return ngx_http_zapier_retry_wait(r, ctx);
     }
 
     /* the quota is asked anew: this is one more call */

@@ -15,9 +15,11 @@
 #include <ngx_http_zapier_module.h>
 
 
-/* Are calls of this request made by the runner? */
+/* Are calls of this request made by the runner?  Polls are made again by
+ * who has started them. */
 #define ngx_http_zapier_managed(zlcf, ctx)                                   \
-    ((zlcf)->retry != 0 || (ctx)->run != NULL || (ctx)->idem != NULL)
+    ((ctx)->poll == NULL                                                     \
+     && ((zlcf)->retry != 0 || (ctx)->run != NULL || (ctx)->idem != NULL))
 
 
 /* ngx_http_zapier_handler.c */

@@ -22,6 +22,18 @@
 #define NGX_HTTP_ZAPIER_WAIT_MAX       (1024 * 1024 - 1024)
 
 
+static ngx_conf_bitmask_t  ngx_http_zapier_retries[] = {
+    { ngx_string("401"), NGX_HTTP_ZAPIER_RETRY_401 },
+    { ngx_string("429"), NGX_HTTP_ZAPIER_RETRY_429 },
+    { ngx_string("500"), NGX_HTTP_ZAPIER_RETRY_500 },
+    { ngx_string("502"), NGX_HTTP_ZAPIER_RETRY_502 },
+    { ngx_string("503"), NGX_HTTP_ZAPIER_RETRY_503 },
+    { ngx_string("504"), NGX_HTTP_ZAPIER_RETRY_504 },
+    { ngx_string("connect"), NGX_HTTP_ZAPIER_RETRY_CONNECT },
+    { ngx_null_string, 0 }
+};
+
+
 static char *ngx_http_zapier_wait_parameter(ngx_conf_t *cf,
     ngx_str_t *value, ngx_http_zapier_wait_conf_t *wait);
 
@@ -31,8 +43,9 @@ ngx_http_zapier_retry(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_zapier_loc_conf_t *zlcf = conf;
 
-    ngx_str_t   *value;
-    ngx_uint_t   i;
+    uint32_t     time;
+    ngx_str_t   *value, rest;
+    ngx_uint_t   i, n;
 
     if (zlcf->retry != NGX_CONF_UNSET_UINT) {
         return "is duplicate";
@@ -48,20 +61,50 @@ ngx_http_zapier_retry(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     for (i = 1; i < cf->args->nelts; i++) {
 
-        if (ngx_strcmp(value[i].data, "401") != 0) {
-            return ngx_http_zapier_invalid(cf, &value[i],
-                                           "\"401\" or \"off\" is needed");
+        if (ngx_http_zapier_prefix(&value[i], "deadline=", &rest)) {
+
+            if (ngx_http_zapier_time(&rest, NGX_HTTP_ZAPIER_WAIT_TIME_MAX,
+                                     &time)
+                != NGX_OK)
+            {
+                return ngx_http_zapier_invalid(cf, &value[i],
+                                               "a time from 1ms to 1h is "
+                                               "needed");
+            }
+
+            zlcf->retry_time = time;
+            continue;
         }
 
-        if (zlcf->retry & NGX_HTTP_ZAPIER_RETRY_401) {
+        for (n = 0; ngx_http_zapier_retries[n].name.len != 0; n++) {
+            if (ngx_strcmp(value[i].data,
+                           ngx_http_zapier_retries[n].name.data)
+                == 0)
+            {
+                break;
+            }
+        }
+
+        if (ngx_http_zapier_retries[n].name.len == 0) {
+            return ngx_http_zapier_invalid(cf, &value[i],
+                                           "\"401\", \"429\", \"500\", "
+                                           "\"502\", \"503\", \"504\", "
+                                           "\"connect\", \"deadline=\" or "
+                                           "\"off\" is needed");
+        }
+
+        if (zlcf->retry & ngx_http_zapier_retries[n].mask) {
             return ngx_http_zapier_invalid(cf, &value[i], "it is there twice");
         }
 
-        zlcf->retry |= NGX_HTTP_ZAPIER_RETRY_401;
+        zlcf->retry |= ngx_http_zapier_retries[n].mask;
     }
 
     ngx_http_zapier_mention(cf, &zlcf->needs_tenant);
-    ngx_http_zapier_mention(cf, &zlcf->needs_refresh);
+
+    if (zlcf->retry & NGX_HTTP_ZAPIER_RETRY_401) {
+        ngx_http_zapier_mention(cf, &zlcf->needs_refresh);
+    }
 
     return NGX_CONF_OK;
 }

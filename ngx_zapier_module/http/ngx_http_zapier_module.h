@@ -31,6 +31,15 @@
 
 /* zapier_retry */
 #define NGX_HTTP_ZAPIER_RETRY_401        0x0001
+#define NGX_HTTP_ZAPIER_RETRY_429        0x0002
+#define NGX_HTTP_ZAPIER_RETRY_503        0x0004
+#define NGX_HTTP_ZAPIER_RETRY_CONNECT    0x0008
+#define NGX_HTTP_ZAPIER_RETRY_500        0x0010
+#define NGX_HTTP_ZAPIER_RETRY_502        0x0020
+#define NGX_HTTP_ZAPIER_RETRY_504        0x0040
+
+/* after which nobody knows what has been done */
+#define NGX_HTTP_ZAPIER_RETRY_UNKNOWN    0x0070
 
 /* zapier_auth */
 #define NGX_HTTP_ZAPIER_AUTH_USER        0
@@ -125,6 +134,7 @@ typedef struct {
     ngx_uint_t                 dry_run;    /* percent */
     ngx_http_zapier_queue_conf_t  *queue;  /* zapier_queue, NULL: off */
     ngx_uint_t                 retry;      /* mask of what is called again */
+    ngx_msec_t                 retry_time; /* ms in which it is */
     ngx_http_zapier_wait_conf_t  *wait;    /* zapier_wait, NULL: off */
     ngx_http_zapier_idem_conf_t  *idem;    /* zapier_idempotency, NULL: off */
 
@@ -156,6 +166,7 @@ typedef enum {
     NGX_HTTP_ZAPIER_RUN_DONE,
     NGX_HTTP_ZAPIER_IDEM_WAIT,     /* for Redis */
     NGX_HTTP_ZAPIER_IDEM_DONE,
+    NGX_HTTP_ZAPIER_RETRY_WAIT,
     NGX_HTTP_ZAPIER_REFUSED
 } ngx_http_zapier_state_e;
 
@@ -205,6 +216,10 @@ typedef struct {
     ngx_http_request_t        *call;       /* the runner's subrequest */
     ngx_int_t                  call_rc;    /* what became of it */
     ngx_uint_t                 attempts;   /* calls that were made again */
+    ngx_uint_t                 call_states; /* upstream states before it */
+    ngx_msec_t                 since;      /* ngx_current_msec */
+    ngx_msec_t                 retry_delay; /* ms */
+    ngx_event_t                retry_event;
     ngx_str_t                  refused;    /* Authorization of the one before */
 
     ngx_http_zapier_run_t     *run;        /* that it is about, with

@@ -9,13 +9,13 @@
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
 #include <ngx_http_zapier_oauth.h>
+#include <ngx_http_zapier_retry.h>
 #include <ngx_zapier_ratelimit.h>
 
 
 static ngx_uint_t ngx_http_zapier_oauth_sent(ngx_http_request_t *r);
 static void ngx_http_zapier_oauth_preread(ngx_http_zapier_exchange_t *x,
     ngx_http_upstream_t *u);
-static time_t ngx_http_zapier_oauth_retry_after(ngx_http_upstream_t *u);
 static ngx_http_zapier_exchange_t *ngx_http_zapier_oauth_exchange(
     ngx_http_request_t *r);
 static ngx_int_t ngx_http_zapier_oauth_buffer(ngx_http_zapier_exchange_t *x);
@@ -121,7 +121,7 @@ ngx_http_zapier_oauth_result(ngx_http_zapier_exchange_t *x)
 
         call->status = u->headers_in.status_n;
         call->sent = 1;
-        call->retry_after = ngx_http_zapier_oauth_retry_after(u);
+        call->retry_after = ngx_http_zapier_retry_after(u);
 
         if (!u->header_sent) {
             ngx_http_zapier_oauth_preread(x, u);
@@ -194,8 +194,8 @@ ngx_http_zapier_oauth_preread(ngx_http_zapier_exchange_t *x,
 }
 
 
-static time_t
-ngx_http_zapier_oauth_retry_after(ngx_http_upstream_t *u)
+time_t
+ngx_http_zapier_retry_after(ngx_http_upstream_t *u)
 {
     ngx_table_elt_t         *h;
     ngx_zapier_ratelimit_t   rl;

@@ -16,14 +16,13 @@
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
 #include <ngx_http_zapier_idem.h>
+#include <ngx_http_zapier_retry.h>
 #include <ngx_http_zapier_run.h>
 #include <ngx_http_zapier_runner.h>
 
 
 static ngx_int_t ngx_http_zapier_runner_done(ngx_http_request_t *r,
     void *data, ngx_int_t rc);
-static ngx_uint_t ngx_http_zapier_runner_again(ngx_http_request_t *r,
-    ngx_http_zapier_ctx_t *ctx);
 static void ngx_http_zapier_runner_headers(ngx_http_request_t *r);
 static void ngx_http_zapier_runner_list(ngx_list_t *dst, ngx_list_t *src);
 
@@ -64,6 +63,7 @@ ngx_http_zapier_runner_start(ngx_http_request_t *r,
     ctx->entered = 0;
     ctx->complete = 0;
     ctx->text = NULL;
+    ctx->call_states = r->upstream_states ? r->upstream_states->nelts : 0;
 
     ctx->state = NGX_HTTP_ZAPIER_CALL_WAIT;
 
@@ -198,31 +198,14 @@ ngx_http_zapier_runner_withhold(ngx_http_request_t *r,
 {
     ngx_http_zapier_limit_observe(r, ctx);
 
-    if (!ngx_http_zapier_runner_again(r, ctx)) {
+    if (!ngx_http_zapier_retry_again(r, ctx)) {
         return 0;
     }
 
     ctx->again = 1;
     ctx->attempts++;
-    ctx->refused = ctx->token.authorization;
 
     return 1;
-}
-
-
-static ngx_uint_t
-ngx_http_zapier_runner_again(ngx_http_request_t *r,
-    ngx_http_zapier_ctx_t *ctx)
-{
-    ngx_http_zapier_loc_conf_t  *zlcf;
-
-    zlcf = ngx_http_get_module_loc_conf(r->main, ngx_http_zapier_module);
-
-    /* a token that is new and refused as well is no reason to go on */
-
-    return ngx_http_zapier_refused(r, ctx) == NGX_OK
-           && (zlcf->retry & NGX_HTTP_ZAPIER_RETRY_401)
-           && ctx->attempts == 0;
 }
 
 
