@@ -272,6 +272,9 @@ is $served{fleet}, 16, 'nodes share what they wait for';
 cmp_ok $took, '>=', 3, 'in four windows';
 cmp_ok counter(fleet => 'asked') - $asked, '<', 60, 'without polling Redis';
 
+$r = ask('fleet', 'k=now', Prefer => 'wait=0')->read;
+is $r->{status}, 200, 'who does not want to wait may have to ask Redis';
+
 cmp_ok counter(quick => 'queued'), '>=', 4, 'what waits is counted';
 cmp_ok counter(one => 'queue_full'), '>=', 2, 'and what finds no room';
 cmp_ok counter(gate => 'queue_late'), '>=', 1, 'and what waits in vain';

@@ -468,6 +468,8 @@ ngx_http_zapier_start_limit(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     }
 
     ctx->claim.log = r->connection->log;
+    ctx->claim.handler = ngx_http_zapier_claim_handler;
+    ctx->claim.data = ctx;
 
     zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
 
@@ -482,9 +484,6 @@ ngx_http_zapier_start_limit(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     }
 
     zmcf = ngx_http_get_module_main_conf(r, ngx_http_zapier_module);
-
-    ctx->claim.handler = ngx_http_zapier_claim_handler;
-    ctx->claim.data = ctx;
 
     rc = ngx_zapier_limit_start(&zmcf->limits, &ctx->claim);
 
