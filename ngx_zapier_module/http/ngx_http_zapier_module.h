@@ -19,6 +19,7 @@
 #include <ngx_zapier_token_keyring.h>
 #include <ngx_zapier_limit.h>
 #include <ngx_zapier_limit_queue.h>
+#include <ngx_zapier_prefer.h>
 #include <ngx_zapier_run.h>
 
 
@@ -404,6 +405,10 @@ ngx_http_zapier_next_header(ngx_http_zapier_walk_t *walk)
 /* Sets Content-Type and Content-Length of the rewritten body. */
 ngx_int_t ngx_http_zapier_set_body_headers(ngx_http_request_t *r,
     off_t length);
+
+/* What the caller's Prefer headers say. */
+void ngx_http_zapier_prefer(ngx_http_request_t *r,
+    ngx_zapier_prefer_t *prefer);
 
 /* Takes every client_id argument out of the query.  NGX_OK or NGX_ERROR. */
 ngx_int_t ngx_http_zapier_strip_client_id(ngx_http_request_t *r);

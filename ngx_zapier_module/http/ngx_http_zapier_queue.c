@@ -11,7 +11,6 @@
 #include <ngx_http_zapier_module.h>
 #include <ngx_http_zapier_directive.h>
 #include <ngx_http_zapier_queue.h>
-#include <ngx_zapier_prefer.h>
 
 
 #define NGX_HTTP_ZAPIER_QUEUE_TIME_MAX  3600000
@@ -187,26 +186,9 @@ static void
 ngx_http_zapier_queue_prefer(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx, ngx_msec_t *time)
 {
-    ngx_table_elt_t         *h;
-    ngx_zapier_prefer_t      prefer;
-    ngx_http_zapier_walk_t   walk;
+    ngx_zapier_prefer_t  prefer;
 
-    ngx_zapier_prefer_init(&prefer);
-
-    walk.part = &r->headers_in.headers.part;
-    walk.i = 0;
-
-    for ( ;; ) {
-        h = ngx_http_zapier_next_header(&walk);
-
-        if (h == NULL) {
-            break;
-        }
-
-        if (ngx_http_zapier_header_is(h, "Prefer")) {
-            ngx_zapier_prefer_header(&prefer, &h->value);
-        }
-    }
+    ngx_http_zapier_prefer(r, &prefer);
 
     if (prefer.wait == -1) {
         return;

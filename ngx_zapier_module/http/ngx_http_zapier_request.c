@@ -83,6 +83,31 @@ ngx_http_zapier_set_header_in(ngx_http_request_t *r, ngx_table_elt_t **hp,
 }
 
 
+void
+ngx_http_zapier_prefer(ngx_http_request_t *r, ngx_zapier_prefer_t *prefer)
+{
+    ngx_table_elt_t         *h;
+    ngx_http_zapier_walk_t   walk;
+
+    ngx_zapier_prefer_init(prefer);
+
+    walk.part = &r->headers_in.headers.part;
+    walk.i = 0;
+
+    for ( ;; ) {
+        h = ngx_http_zapier_next_header(&walk);
+
+        if (h == NULL) {
+            return;
+        }
+
+        if (ngx_http_zapier_header_is(h, "Prefer")) {
+            ngx_zapier_prefer_header(prefer, &h->value);
+        }
+    }
+}
+
+
 ngx_int_t
 ngx_http_zapier_strip_client_id(ngx_http_request_t *r)
 {

@@ -14,7 +14,6 @@
 #include <ngx_http_zapier_idem.h>
 #include <ngx_http_zapier_run.h>
 #include <ngx_http_zapier_runner.h>
-#include <ngx_zapier_prefer.h>
 
 
 static ngx_uint_t ngx_http_zapier_run_collection(ngx_str_t *uri);
@@ -137,29 +136,12 @@ static void
 ngx_http_zapier_run_prefer(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
     ngx_http_zapier_wait_conf_t *conf)
 {
-    ngx_table_elt_t         *h;
-    ngx_zapier_prefer_t      prefer;
-    ngx_http_zapier_run_t   *run;
-    ngx_http_zapier_walk_t   walk;
+    ngx_zapier_prefer_t     prefer;
+    ngx_http_zapier_run_t  *run;
 
     run = ctx->run;
 
-    ngx_zapier_prefer_init(&prefer);
-
-    walk.part = &r->headers_in.headers.part;
-    walk.i = 0;
-
-    for ( ;; ) {
-        h = ngx_http_zapier_next_header(&walk);
-
-        if (h == NULL) {
-            break;
-        }
-
-        if (ngx_http_zapier_header_is(h, "Prefer")) {
-            ngx_zapier_prefer_header(&prefer, &h->value);
-        }
-    }
+    ngx_http_zapier_prefer(r, &prefer);
 
     run->async = prefer.respond_async;
     run->time = run->post ? conf->time : 0;
