@@ -14,7 +14,7 @@ use Test::More;
 use Time::HiRes qw(sleep time);
 use ZapierNode;
 
-my $window  = $ENV{FAULTS_WINDOW} || 3;
+my $window  = $ENV{FAULTS_WINDOW} || 2;
 my $seconds = $ENV{FAULTS_SECONDS} || 3 * $window;
 
 # 60 calls for each of three addresses and 150 for all of them in a window
