@@ -119,6 +119,25 @@ ok soon(sub { ask('/gate/v2/actions?k=g', 't2', node => $nodes[1])
 is ask('/gate/v2/actions?k=g', 't2', node => $nodes[1])->{status}, 429,
     '... and keeps closed';
 
+# A host of the URL is dead: whichever a worker begins with, it asks the other
+
+my $dead = free_port();
+my @found;
+
+for (1 .. 5) {
+    my $node = node(sandbox => $sandbox, http =>
+                    "zapier_redis redis+cluster://127.0.0.1:$dead,127.0.0.1:"
+                    . $servers[0]->port . ';');
+
+    push @found, soon(sub {
+        client($node)->request(GET => '/v2/actions', {'X-Tenant' => 't2'})
+            ->{status} == 200
+    }, 3);
+    $node->stop;
+}
+
+ok !grep({ !$_ } @found), 'a dead host of the URL is passed over';
+
 # A slot moves while its keys are asked for
 
 my $slot = $cluster->slot('t5');

@@ -124,7 +124,8 @@ ngx_zapier_redis_cluster_ask(ngx_zapier_redis_cluster_t *c)
     all = c->nmasters + c->topology.nservers;
 
     while (c->asked < all) {
-        n = (c->next++ + c->asked++) % all;
+        n = c->next++ % all;
+        c->asked++;
 
         c->server = (n < c->nmasters)
                     ? c->masters[n] : &c->topology.servers[n - c->nmasters];
