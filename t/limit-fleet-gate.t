@@ -147,6 +147,48 @@ subtest 'only for zones that the fleet shares' => sub {
 };
 
 
+subtest 'who starts later hears of it' => sub {
+    my $none = $redis->cmd(HLEN => 'zapier:limit:gates') // 0;
+
+    $key++;
+    is ask($nodes[0], told(429, 'Retry-After' => 40))->{status}, 429,
+       'refused';
+    ask($nodes[0], told(429, 'Retry-After' => 5));
+
+    my $shut = $key++;
+
+    is ask($nodes[1], told(429, 'Retry-After' => 1), '/told')->{status}, 429,
+       'refused for a second';
+
+    my $open = $key;
+
+    cmp_ok $redis->cmd(HLEN => 'zapier:limit:gates'), '>=', $none + 2,
+        'both are kept';
+    sleep 2.2;
+    is ask($nodes[1], undef, '/told')->{status}, 200, 'the one opens';
+    ok((soon { !$redis->cmd(HEXISTS => 'zapier:limit:gates', "told k$open") }),
+       'and is forgotten');
+
+    my $late = node(redis => $redis, sandbox => $sandbox, workers => 2,
+                    http => $http, server => $server);
+
+    ok((soon { ($redis->cmd(PUBSUB => 'NUMSUB', 'zapier:limit'))[1] == 8 }),
+       'it listens');
+
+    $key = $shut;
+    ok((soon { closed($late) }), 'the other one is closed there, too');
+    my $after = ask($late)->{headers}{'retry-after'};
+    cmp_ok $after, '>=', 30, 'for the longer time';
+    cmp_ok $after, '<=', 38, 'less what has passed';
+
+    $key = $open;
+    ok !closed($late, undef, '/told'), 'but not the one that is open';
+
+    ok $late->stop, 'stopped';
+    $key = $open + 10;
+};
+
+
 subtest 'a zone that only mirrors' => sub {
     $key++;
     is ask($nodes[0], told(429, 'Retry-After' => 30), '/told')->{status},

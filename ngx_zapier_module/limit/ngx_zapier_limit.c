@@ -316,6 +316,8 @@ ngx_zapier_limit_prepare(ngx_zapier_limit_chain_t *chain)
             link->own = ngx_zapier_window_recent(&link->entry->window,
                                                  chain->now,
                                     ngx_zapier_limit_own(link->scope->zone));
+
+            ngx_zapier_limit_share_sum(link, chain->now);
         }
     }
 }

@@ -164,18 +164,26 @@ ngx_zapier_limit_ask_free(ngx_zapier_limit_ask_t *ask)
 
 void
 ngx_zapier_limit_ask_numbers(ngx_zapier_limit_asked_t *asked,
-    uint32_t units, uint32_t want, uint32_t own, ngx_uint_t crowd)
+    ngx_zapier_limit_link_t *link, uint32_t own, ngx_uint_t crowd)
 {
+    u_char                   *p;
+    uint32_t                  units, want;
     ngx_zapier_limit_zone_t  *zone;
 
     zone = asked->zone;
+    units = link ? asked->units : 0;
+    want = link ? link->want : 0;
 
-    asked->numbers.len = ngx_sprintf(asked->numbers.data,
-                                     "%uD %uD %uD %uD %uD %uD %uD %ui",
-                                     zone->limit, zone->window, units, want,
-                                     ngx_zapier_limit_lease_time(zone),
-                                     zone->slack, own, crowd)
-                         - asked->numbers.data;
+    p = ngx_sprintf(asked->numbers.data, "%uD %uD %uD %uD %uD %uD %uD %ui",
+                    zone->limit, zone->window, units, want,
+                    ngx_zapier_limit_lease_time(zone), zone->slack, own,
+                    crowd * units);
+
+    p = link ? ngx_sprintf(p, " %uD %uD %uD", link->weight, link->wants,
+                           link->wants_time)
+             : ngx_cpymem(p, " 0 0 0", sizeof(" 0 0 0") - 1);
+
+    asked->numbers.len = p - asked->numbers.data;
 }
 
 

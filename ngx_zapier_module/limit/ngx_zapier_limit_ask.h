@@ -17,7 +17,7 @@
 
 
 /* of a scope in redis/scripts/limit_claim.lua */
-#define NGX_ZAPIER_LIMIT_NUMBERS    (8 * (NGX_INT64_LEN + 1))
+#define NGX_ZAPIER_LIMIT_NUMBERS    (11 * (NGX_INT64_LEN + 1))
 #define NGX_ZAPIER_LIMIT_ANSWERS    7
 
 
@@ -72,9 +72,12 @@ ngx_zapier_limit_ask_t *ngx_zapier_limit_ask_create(
     ngx_uint_t n, ngx_zapier_limit_link_t *links);
 void ngx_zapier_limit_ask_free(ngx_zapier_limit_ask_t *ask);
 
-/* Numbers for redis/scripts/limit_claim.lua. */
+/*
+ * Numbers for redis/scripts/limit_claim.lua; link: has those of a claim,
+ * NULL: nothing is claimed.
+ */
 void ngx_zapier_limit_ask_numbers(ngx_zapier_limit_asked_t *asked,
-    uint32_t units, uint32_t want, uint32_t own, ngx_uint_t crowd);
+    ngx_zapier_limit_link_t *link, uint32_t own, ngx_uint_t crowd);
 
 /*
  * Calls a script for the scopes that have numbers; registry: with the key

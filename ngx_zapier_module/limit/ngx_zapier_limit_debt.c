@@ -121,7 +121,7 @@ ngx_zapier_limit_debt_timer(ngx_event_t *ev)
                                            ngx_zapier_limit_own(asked->zone));
         }
 
-        ngx_zapier_limit_ask_numbers(asked, 0, 0, own, 0);
+        ngx_zapier_limit_ask_numbers(asked, NULL, own, 0);
 
         owed |= (own != 0);
     }

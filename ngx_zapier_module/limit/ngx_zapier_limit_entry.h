@@ -122,6 +122,10 @@ typedef struct {
     ngx_uint_t                 tally;      /* 1 + what is to be counted */
     uint32_t                   want;       /* of them */
     uint32_t                   own;        /* spent by this node */
+    uint32_t                   weight;     /* of all who share it here, 0: it
+                                              is not shared */
+    uint32_t                   wants;      /* units that they want, */
+    uint32_t                   wants_time; /* for so long, ms */
     size_t                     key_len;
     u_char                     key[NGX_ZAPIER_LIMIT_ENTRY_KEY];
 } ngx_zapier_limit_link_t;
@@ -295,6 +299,9 @@ void ngx_zapier_limit_share_take(ngx_zapier_limit_chain_t *chain,
     ngx_zapier_limit_link_t *link, ngx_uint_t patient);
 void ngx_zapier_limit_share_return(ngx_zapier_limit_chain_t *chain,
     ngx_zapier_limit_link_t *link);
+
+/* What Redis is told of the node's parties: link's weight and wants. */
+void ngx_zapier_limit_share_sum(ngx_zapier_limit_link_t *link, uint64_t now);
 
 /* Nobody has had anything, nobody wants anything. */
 void ngx_zapier_limit_share_forget(ngx_zapier_limit_entry_t *entry);

@@ -74,9 +74,8 @@ ngx_zapier_limit_ask(ngx_zapier_limit_chain_t *chain,
         asked = &ask->scopes[i];
         link = asked->scope->link;
 
-        ngx_zapier_limit_ask_numbers(asked, asked->units, link->want,
-                                     link->own,
-                                     (limits->crowd + 1) * asked->units);
+        ngx_zapier_limit_ask_numbers(asked, link, link->own,
+                                     limits->crowd + 1);
     }
 
     ask->claim = claim;

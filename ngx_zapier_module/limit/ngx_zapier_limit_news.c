@@ -15,66 +15,44 @@
 #include <ngx_zapier_limit_news.h>
 #include <ngx_zapier_limit_operate.h>
 #include <ngx_zapier_redis.h>
+#include <ngx_zapier_redis_scripts.h>
 
 
 /* ms between proofs that the link still works */
 #define NGX_ZAPIER_LIMIT_NEWS_PING   1000
 
-/* news of one worker that may be on their way; more are not told */
-#define NGX_ZAPIER_LIMIT_NEWS_POSTS  64
-
-/* ms until it is tried again to tell of a closed gate, and no more */
-#define NGX_ZAPIER_LIMIT_NEWS_AGAIN  250
-#define NGX_ZAPIER_LIMIT_NEWS_OLD    30000
-
-
-typedef struct {
-    ngx_zapier_redis_cmd_t     cmd;
-    ngx_zapier_limit_news_t   *news;
-    ngx_uint_t                 busy;
-    ngx_uint_t                 late;       /* could not be sent */
-
-    /* what to tell, zone is NULL for other commands */
-    ngx_zapier_limit_zone_t   *zone;
-    ngx_zapier_limit_item_t    item;
-    uint64_t                   since;
-    u_char                     key[NGX_ZAPIER_LIMIT_KEY_LEN];
-} ngx_zapier_limit_post_t;
-
-
-struct ngx_zapier_limit_news_s {
-    ngx_zapier_limits_t       *limits;
-    ngx_str_t                  channel;
-    ngx_zapier_redis_watch_t   watch;
-    ngx_event_t                timer;
-    u_char                     node[NGX_ZAPIER_LIMIT_NEWS_NODE];
-    ngx_zapier_limit_post_t    posts[NGX_ZAPIER_LIMIT_NEWS_POSTS];
-};
+/* gates that who comes later is told of, at most */
+#define NGX_ZAPIER_LIMIT_NEWS_GATES  "500"
 
 
 static ngx_uint_t ngx_zapier_limit_news_wanted(ngx_zapier_limits_t *limits);
-static ngx_zapier_limit_post_t *ngx_zapier_limit_news_slot(
-    ngx_zapier_limit_news_t *news);
-static void ngx_zapier_limit_news_send(ngx_zapier_limit_post_t *post);
-static void ngx_zapier_limit_news_posted(ngx_zapier_redis_cmd_t *cmd);
-static void ngx_zapier_limit_news_failed(ngx_zapier_limit_post_t *post);
-static void ngx_zapier_limit_news_again(ngx_event_t *ev);
 static void ngx_zapier_limit_news_message(ngx_zapier_redis_watch_t *watch,
     ngx_str_t *text);
+static void ngx_zapier_limit_news_take(ngx_zapier_limit_news_t *news,
+    ngx_zapier_limit_item_t *item);
 static ngx_zapier_limit_zone_t *ngx_zapier_limit_news_zone(
     ngx_zapier_limits_t *limits, ngx_zapier_limit_item_t *item);
 static ngx_uint_t ngx_zapier_limit_news_operator(
     ngx_zapier_limit_news_e kind);
 static ngx_uint_t ngx_zapier_limit_news_hear(ngx_zapier_limit_chain_t *chain,
     ngx_zapier_limit_item_t *item);
+static void ngx_zapier_limit_news_up(ngx_zapier_redis_watch_t *watch);
+static void ngx_zapier_limit_news_read(ngx_zapier_limit_news_t *news);
+static void ngx_zapier_limit_news_gates(ngx_zapier_redis_eval_t *eval);
+static void ngx_zapier_limit_news_timer(ngx_event_t *ev);
 static void ngx_zapier_limit_news_ignore(ngx_zapier_redis_watch_t *watch);
 static void ngx_zapier_limit_news_alive(ngx_zapier_redis_watch_t *watch,
     uint64_t sent);
 
 
+static ngx_zapier_redis_script_t  ngx_zapier_limit_gates_script =
+    ngx_zapier_redis_script(NGX_ZAPIER_SCRIPT_LIMIT_GATES);
+
+
 ngx_int_t
 ngx_zapier_limit_news_start(ngx_zapier_limits_t *limits, ngx_cycle_t *cycle)
 {
+    size_t                      len;
     u_char                     *p;
     ngx_str_t                  *db;
     ngx_zapier_limit_news_t    *news;
@@ -95,8 +73,9 @@ ngx_zapier_limit_news_start(ngx_zapier_limits_t *limits, ngx_cycle_t *cycle)
 
     db = ngx_zapier_redis_db(limits->redis);
 
-    p = ngx_pnalloc(cycle->pool,
-                    limits->prefix.len + sizeof("limit@") - 1 + db->len);
+    len = limits->prefix.len + sizeof("limit") - 1;
+
+    p = ngx_pnalloc(cycle->pool, 2 * len + sizeof("@:gates") - 1 + db->len);
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -121,15 +100,22 @@ ngx_zapier_limit_news_start(ngx_zapier_limits_t *limits, ngx_cycle_t *cycle)
 
     news->channel.len = p - news->channel.data;
 
+    news->gates.data = p;
+    p = ngx_cpymem(p, news->channel.data, len);
+    p = ngx_cpymem(p, ":gates", sizeof(":gates") - 1);
+    news->gates.len = p - news->gates.data;
+
+    ngx_queue_init(&news->posts);
+
     news->watch.channel = news->channel;
     news->watch.interval = NGX_ZAPIER_LIMIT_NEWS_PING;
     news->watch.data = news;
-    news->watch.up = ngx_zapier_limit_news_ignore;
+    news->watch.up = ngx_zapier_limit_news_up;
     news->watch.message = ngx_zapier_limit_news_message;
     news->watch.alive = ngx_zapier_limit_news_alive;
     news->watch.down = ngx_zapier_limit_news_ignore;
 
-    news->timer.handler = ngx_zapier_limit_news_again;
+    news->timer.handler = ngx_zapier_limit_news_timer;
     news->timer.data = news;
     news->timer.log = cycle->log;
     news->timer.cancelable = 1;
@@ -147,15 +133,27 @@ ngx_zapier_limit_news_start(ngx_zapier_limits_t *limits, ngx_cycle_t *cycle)
 void
 ngx_zapier_limit_news_stop(ngx_zapier_limits_t *limits)
 {
-    if (limits->news != NULL) {
-        ngx_zapier_redis_watch_stop(&limits->news->watch);
+    ngx_zapier_limit_news_t  *news;
 
-        if (limits->news->timer.timer_set) {
-            ngx_del_timer(&limits->news->timer);
-        }
+    news = limits->news;
 
-        limits->news = NULL;
+    if (news == NULL) {
+        return;
     }
+
+    ngx_zapier_redis_watch_stop(&news->watch);
+
+    if (news->timer.timer_set) {
+        ngx_del_timer(&news->timer);
+    }
+
+    if (news->reading) {
+        ngx_zapier_redis_eval_cancel(&news->read);
+    }
+
+    ngx_zapier_limit_news_drop(news);
+
+    limits->news = NULL;
 }
 
 
@@ -181,235 +179,48 @@ ngx_zapier_limit_news_wanted(ngx_zapier_limits_t *limits)
 }
 
 
-void
-ngx_zapier_limit_news_tell(ngx_zapier_limits_t *limits,
-    ngx_zapier_limit_scope_t *scope, ngx_zapier_limit_item_t *item)
-{
-    ngx_zapier_limit_news_t  *news;
-    ngx_zapier_limit_post_t  *post;
-
-    news = limits->news;
-
-    if (news == NULL) {
-        return;
-    }
-
-    post = ngx_zapier_limit_news_slot(news);
-    if (post == NULL) {
-        return;
-    }
-
-    post->zone = scope->zone;
-    post->since = ngx_zapier_clock();
-    post->item = *item;
-
-    post->item.node.data = news->node;
-    post->item.node.len = sizeof(news->node);
-    post->item.zone = scope->zone->name;
-    post->item.key.data = post->key;
-    post->item.key.len = ngx_min(scope->key.len, sizeof(post->key));
-
-    ngx_memcpy(post->key, scope->key.data, post->item.key.len);
-
-    ngx_zapier_limit_news_send(post);
-
-    ngx_zapier_limit_count(limits, scope->zone, NGX_ZAPIER_LIMIT_COUNT_TOLD,
-                           1);
-}
-
-
-ngx_int_t
-ngx_zapier_limit_news_sender(ngx_zapier_limits_t *limits,
-    ngx_zapier_limit_item_t *item, ngx_str_t *channel)
-{
-    ngx_zapier_limit_news_t  *news;
-
-    news = limits->news;
-
-    if (news == NULL) {
-        return NGX_ERROR;
-    }
-
-    item->node.data = news->node;
-    item->node.len = sizeof(news->node);
-
-    *channel = news->channel;
-
-    return NGX_OK;
-}
-
-
-void
-ngx_zapier_limit_news_post(ngx_zapier_limits_t *limits, ngx_uint_t argc,
-    ngx_str_t *argv)
-{
-    ngx_zapier_limit_post_t  *post;
-
-    if (limits->news == NULL) {
-        return;
-    }
-
-    post = ngx_zapier_limit_news_slot(limits->news);
-    if (post == NULL) {
-        return;
-    }
-
-    if (ngx_zapier_redis_start(limits->redis, &post->cmd, argc, argv)
-        != NGX_AGAIN)
-    {
-        ngx_zapier_limit_news_failed(post);
-    }
-}
-
-
-static ngx_zapier_limit_post_t *
-ngx_zapier_limit_news_slot(ngx_zapier_limit_news_t *news)
-{
-    ngx_uint_t                i;
-    ngx_zapier_limit_post_t  *post;
-
-    for (i = 0; i < NGX_ZAPIER_LIMIT_NEWS_POSTS; i++) {
-        post = &news->posts[i];
-
-        if (!post->busy) {
-            post->busy = 1;
-            post->late = 0;
-            post->news = news;
-            post->zone = NULL;
-            post->cmd.handler = ngx_zapier_limit_news_posted;
-            post->cmd.data = post;
-
-            return post;
-        }
-    }
-
-    return NULL;
-}
-
-
-/* The times are those of now, however long it took to come so far. */
-
-static void
-ngx_zapier_limit_news_send(ngx_zapier_limit_post_t *post)
-{
-    u_char                    text[NGX_ZAPIER_LIMIT_NEWS_LEN];
-    uint32_t                  passed;
-    ngx_str_t                 argv[3];
-    ngx_zapier_limit_item_t   item;
-    ngx_zapier_limit_news_t  *news;
-
-    news = post->news;
-    item = post->item;
-    passed = (uint32_t) (ngx_zapier_clock() - post->since);
-
-    if (item.closed != NGX_ZAPIER_LIMIT_UNSET) {
-        item.closed -= ngx_min(passed, item.closed);
-    }
-
-    if (item.reset != NGX_ZAPIER_LIMIT_UNSET) {
-        item.reset -= ngx_min(passed, item.reset);
-    }
-
-    post->late = 0;
-
-    ngx_str_set(&argv[0], "PUBLISH");
-    argv[1] = news->channel;
-    argv[2].data = text;
-    argv[2].len = ngx_zapier_limit_news_format(text, &item);
-
-    if (ngx_zapier_redis_start(news->limits->redis, &post->cmd, 3, argv)
-        != NGX_AGAIN)
-    {
-        ngx_zapier_limit_news_failed(post);
-    }
-}
-
-
-static void
-ngx_zapier_limit_news_posted(ngx_zapier_redis_cmd_t *cmd)
-{
-    ngx_zapier_limit_post_t *post = cmd->data;
-
-    if (cmd->status == NGX_OK) {
-        post->busy = 0;
-        return;
-    }
-
-    ngx_zapier_limit_news_failed(post);
-}
-
-
-/* A gate that stays closed for a while is worth another attempt. */
-
-static void
-ngx_zapier_limit_news_failed(ngx_zapier_limit_post_t *post)
-{
-    uint64_t      passed;
-    ngx_event_t  *timer;
-
-    passed = ngx_zapier_clock() - post->since;
-
-    if (post->zone == NULL
-        || post->item.kind != NGX_ZAPIER_LIMIT_NEWS_CLOSED
-        || post->item.closed <= passed
-        || passed > NGX_ZAPIER_LIMIT_NEWS_OLD)
-    {
-        post->busy = 0;
-        return;
-    }
-
-    post->late = 1;
-
-    timer = &post->news->timer;
-
-    if (!timer->timer_set && !ngx_exiting) {
-        ngx_add_timer(timer, NGX_ZAPIER_LIMIT_NEWS_AGAIN);
-    }
-}
-
-
-static void
-ngx_zapier_limit_news_again(ngx_event_t *ev)
-{
-    ngx_uint_t                i;
-    ngx_zapier_limit_news_t  *news;
-
-    news = ev->data;
-
-    for (i = 0; i < NGX_ZAPIER_LIMIT_NEWS_POSTS; i++) {
-        if (news->posts[i].busy && news->posts[i].late) {
-            ngx_zapier_limit_news_send(&news->posts[i]);
-        }
-    }
-}
-
-
 static void
 ngx_zapier_limit_news_message(ngx_zapier_redis_watch_t *watch,
     ngx_str_t *text)
 {
-    ngx_uint_t                 changed;
-    ngx_zapier_limits_t       *limits;
-    ngx_zapier_limit_item_t    item;
-    ngx_zapier_limit_news_t   *news;
-    ngx_zapier_limit_zone_t   *zone;
-    ngx_zapier_limit_claim_t   claim;
-    ngx_zapier_limit_chain_t   chain;
+    ngx_zapier_limit_item_t   item;
+    ngx_zapier_limit_news_t  *news;
 
     news = watch->data;
-    limits = news->limits;
 
     if (ngx_zapier_limit_news_parse(text, &item) != NGX_OK) {
         return;
     }
 
-    if (item.node.len == sizeof(news->node)
-        && ngx_memcmp(item.node.data, news->node, item.node.len) == 0)
+    /* what is being read may be older than what an operator says now */
+
+    if (news->reading && ngx_zapier_limit_news_operator(item.kind)) {
+        news->unread = 1;
+    }
+
+    ngx_zapier_limit_news_take(news, &item);
+}
+
+
+static void
+ngx_zapier_limit_news_take(ngx_zapier_limit_news_t *news,
+    ngx_zapier_limit_item_t *item)
+{
+    ngx_uint_t                 changed;
+    ngx_zapier_limits_t       *limits;
+    ngx_zapier_limit_zone_t   *zone;
+    ngx_zapier_limit_claim_t   claim;
+    ngx_zapier_limit_chain_t   chain;
+
+    limits = news->limits;
+
+    if (item->node.len == sizeof(news->node)
+        && ngx_memcmp(item->node.data, news->node, item->node.len) == 0)
     {
         return;
     }
 
-    zone = ngx_zapier_limit_news_zone(limits, &item);
+    zone = ngx_zapier_limit_news_zone(limits, item);
     if (zone == NULL) {
         return;
     }
@@ -418,20 +229,20 @@ ngx_zapier_limit_news_message(ngx_zapier_redis_watch_t *watch,
 
     claim.nscopes = 1;
     claim.scopes[0].zone = zone;
-    claim.scopes[0].key = item.key;
+    claim.scopes[0].key = item->key;
 
     if (ngx_zapier_limit_chain_open(&chain, limits, &claim) != NGX_OK) {
         return;
     }
 
-    if (ngx_zapier_limit_news_operator(item.kind)) {
-        (void) ngx_zapier_limit_operated(&chain, item.kind,
-                      (item.closed != NGX_ZAPIER_LIMIT_UNSET) ? item.closed
-                                                              : 0);
+    if (ngx_zapier_limit_news_operator(item->kind)) {
+        (void) ngx_zapier_limit_operated(&chain, item->kind,
+                      (item->closed != NGX_ZAPIER_LIMIT_UNSET) ? item->closed
+                                                               : 0);
         changed = 0;
 
     } else {
-        changed = ngx_zapier_limit_news_hear(&chain, &item);
+        changed = ngx_zapier_limit_news_hear(&chain, item);
     }
 
     ngx_zapier_limit_chain_close(&chain);
@@ -440,14 +251,14 @@ ngx_zapier_limit_news_message(ngx_zapier_redis_watch_t *watch,
         return;
     }
 
-    if (item.kind == NGX_ZAPIER_LIMIT_NEWS_CLOSED) {
+    if (item->kind == NGX_ZAPIER_LIMIT_NEWS_CLOSED) {
         ngx_zapier_limit_count(limits, zone, NGX_ZAPIER_LIMIT_COUNT_CLOSED, 1);
     }
 
     ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
                   "another node tells that a scope of limit zone \"%V\" is "
                   "%s", &zone->name,
-                  (item.kind == NGX_ZAPIER_LIMIT_NEWS_CLOSED) ? "closed"
+                  (item->kind == NGX_ZAPIER_LIMIT_NEWS_CLOSED) ? "closed"
                                                               : "open again");
 }
 
@@ -535,6 +346,116 @@ ngx_zapier_limit_news_hear(ngx_zapier_limit_chain_t *chain,
     (void) ngx_zapier_limit_remember(chain, &state);
 
     return changed;
+}
+
+
+/* Gates that were closed before this worker listened. */
+
+static void
+ngx_zapier_limit_news_up(ngx_zapier_redis_watch_t *watch)
+{
+    ngx_zapier_limit_news_t  *news;
+
+    news = watch->data;
+
+    news->unread = 1;
+
+    ngx_zapier_limit_news_read(news);
+}
+
+
+static void
+ngx_zapier_limit_news_read(ngx_zapier_limit_news_t *news)
+{
+    ngx_str_t  argv[2];
+
+    if (news->reading) {
+        return;
+    }
+
+    argv[0] = news->gates;
+    ngx_str_set(&argv[1], NGX_ZAPIER_LIMIT_NEWS_GATES);
+
+    news->read.handler = ngx_zapier_limit_news_gates;
+    news->read.data = news;
+
+    if (ngx_zapier_redis_eval(news->limits->redis, &news->read,
+                              &ngx_zapier_limit_gates_script, 1, 2, argv)
+        == NGX_AGAIN)
+    {
+        news->reading = 1;
+        news->unread = 0;
+        return;
+    }
+
+    ngx_zapier_limit_news_later(news);
+}
+
+
+static void
+ngx_zapier_limit_news_gates(ngx_zapier_redis_eval_t *eval)
+{
+    uint32_t                    age;
+    ngx_uint_t                  i;
+    ngx_zapier_limit_item_t     item;
+    ngx_zapier_limit_news_t    *news;
+    ngx_zapier_redis_reply_t  **elts;
+
+    news = eval->data;
+
+    news->reading = 0;
+
+    if (eval->status != NGX_OK || news->unread) {
+        news->unread = 1;
+        ngx_zapier_limit_news_later(news);
+        return;
+    }
+
+    if (eval->reply->type != NGX_ZAPIER_REDIS_ARRAY
+        || eval->reply->nelts % 2 != 0)
+    {
+        /* without the right to do this, others' refusals are met again */
+
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "redis refused to tell which gates are closed: \"%V\"",
+                      &eval->reply->str);
+        return;
+    }
+
+    for (i = 0; i < eval->reply->nelts; i += 2) {
+        elts = &eval->reply->elts[i];
+
+        if (elts[0]->type != NGX_ZAPIER_REDIS_INTEGER
+            || elts[0]->integer < 0
+            || elts[1]->type != NGX_ZAPIER_REDIS_STRING
+            || ngx_zapier_limit_news_parse(&elts[1]->str, &item) != NGX_OK)
+        {
+            continue;
+        }
+
+        age = (uint32_t) ngx_min(elts[0]->integer, NGX_MAX_INT32_VALUE);
+
+        ngx_zapier_limit_news_aged(&item, age);
+
+        if (item.closed != 0) {
+            ngx_zapier_limit_news_take(news, &item);
+        }
+    }
+}
+
+
+static void
+ngx_zapier_limit_news_timer(ngx_event_t *ev)
+{
+    ngx_zapier_limit_news_t  *news;
+
+    news = ev->data;
+
+    if (news->unread) {
+        ngx_zapier_limit_news_read(news);
+    }
+
+    ngx_zapier_limit_news_again(news);
 }
 
 

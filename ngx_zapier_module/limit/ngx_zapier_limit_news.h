@@ -13,6 +13,7 @@
 #include <ngx_core.h>
 #include <ngx_zapier_limit.h>
 #include <ngx_zapier_limit_entry.h>
+#include <ngx_zapier_redis_script.h>
 
 
 #define NGX_ZAPIER_LIMIT_NEWS_NODE  32
@@ -61,7 +62,11 @@ ngx_int_t ngx_zapier_limit_news_parse(ngx_str_t *text,
     ngx_zapier_limit_item_t *item);
 
 
-/* ngx_zapier_limit_news.c */
+/* That was so long ago, ms: the times of the item are those of now. */
+void ngx_zapier_limit_news_aged(ngx_zapier_limit_item_t *item, uint32_t ms);
+
+
+/* ngx_zapier_limit_news_post.c: telling */
 
 #define ngx_zapier_limit_told_to_all(zone)                                   \
     ((zone)->mirror && (zone)->store == NGX_ZAPIER_LIMIT_REDIS)
@@ -73,13 +78,53 @@ ngx_int_t ngx_zapier_limit_news_parse(ngx_str_t *text,
 void ngx_zapier_limit_news_tell(ngx_zapier_limits_t *limits,
     ngx_zapier_limit_scope_t *scope, ngx_zapier_limit_item_t *item);
 
-/* Fills in who tells it, and the channel.  NGX_ERROR: there is none. */
-ngx_int_t ngx_zapier_limit_news_sender(ngx_zapier_limits_t *limits,
-    ngx_zapier_limit_item_t *item, ngx_str_t *channel);
-
 /* Sends a command whose answer is of no interest; perhaps does not. */
 void ngx_zapier_limit_news_post(ngx_zapier_limits_t *limits, ngx_uint_t argc,
     ngx_str_t *argv);
+
+/* arguments of redis/scripts/limit_tell.lua */
+#define NGX_ZAPIER_LIMIT_NEWS_ARGS  6
+
+/*
+ * Writes them for an item, the node's name being filled in; text has
+ * NGX_ZAPIER_LIMIT_NEWS_LEN bytes, time NGX_INT32_LEN, and both live as
+ * long as the call.  NGX_ERROR: this node tells nobody anything.
+ */
+ngx_int_t ngx_zapier_limit_news_args(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_item_t *item, ngx_str_t *argv, u_char *text,
+    u_char *time);
+
+extern ngx_zapier_redis_script_t  ngx_zapier_limit_tell_script;
+
+/* A worker's; commands that are under way are given up. */
+void ngx_zapier_limit_news_drop(ngx_zapier_limit_news_t *news);
+
+/* ngx_zapier_limit_news_again() is called in a moment. */
+void ngx_zapier_limit_news_later(ngx_zapier_limit_news_t *news);
+
+/* Tries again what could not be told. */
+void ngx_zapier_limit_news_again(ngx_zapier_limit_news_t *news);
+
+
+/* ngx_zapier_limit_news.c: hearing; private to both */
+
+struct ngx_zapier_limit_news_s {
+    ngx_zapier_limits_t       *limits;
+    ngx_str_t                  channel;
+    ngx_str_t                  gates;      /* key of those that are closed */
+    ngx_zapier_redis_watch_t   watch;
+    ngx_event_t                timer;
+    u_char                     node[NGX_ZAPIER_LIMIT_NEWS_NODE];
+    ngx_queue_t                posts;
+    ngx_uint_t                 nposts;
+
+    ngx_zapier_redis_eval_t    read;       /* of the gates */
+    unsigned                   reading:1;
+    unsigned                   unread:1;   /* to be read (again) */
+};
+
+/* ms until it is tried again to tell of a closed gate, or to read them */
+#define NGX_ZAPIER_LIMIT_NEWS_AGAIN  250
 
 
 #endif /* _NGX_ZAPIER_LIMIT_NEWS_H_INCLUDED_ */

@@ -138,6 +138,23 @@ ngx_zapier_limit_news_parse(ngx_str_t *text, ngx_zapier_limit_item_t *item)
 }
 
 
+void
+ngx_zapier_limit_news_aged(ngx_zapier_limit_item_t *item, uint32_t ms)
+{
+    if (item->closed != NGX_ZAPIER_LIMIT_UNSET) {
+        item->closed -= ngx_min(ms, item->closed);
+    }
+
+    if (item->reset != NGX_ZAPIER_LIMIT_UNSET) {
+        item->reset -= ngx_min(ms, item->reset);
+    }
+
+    if (item->age != NGX_ZAPIER_LIMIT_UNSET) {
+        item->age += ngx_min(ms, NGX_ZAPIER_LIMIT_UNSET - 1 - item->age);
+    }
+}
+
+
 /* A word that is not empty, and the space behind it. */
 
 static ngx_int_t

@@ -16,18 +16,16 @@ static ngx_int_t ngx_zapier_limit_operate_here(ngx_zapier_limit_op_t *op);
 static ngx_int_t ngx_zapier_limit_operate_send(ngx_zapier_limit_op_t *op);
 static ngx_int_t ngx_zapier_limit_operate_key(ngx_zapier_limit_op_t *op,
     ngx_str_t *key);
-static ngx_int_t ngx_zapier_limit_operate_news(ngx_zapier_limit_op_t *op,
-    ngx_str_t *argv);
-static ngx_int_t ngx_zapier_limit_operate_window(ngx_zapier_limit_op_t *op,
-    ngx_str_t *argv);
+static ngx_int_t ngx_zapier_limit_operate_tell(ngx_zapier_limit_op_t *op);
+static ngx_int_t ngx_zapier_limit_operate_ask(ngx_zapier_limit_op_t *op,
+    ngx_str_t *key);
+static void ngx_zapier_limit_operate_deleted(ngx_zapier_redis_cmd_t *cmd);
 static void ngx_zapier_limit_operate_reply(ngx_zapier_redis_eval_t *eval);
 static void ngx_zapier_limit_operate_holders(ngx_zapier_limit_op_t *op,
     ngx_zapier_redis_reply_t *reply);
 static void ngx_zapier_limit_operate_reset(ngx_zapier_limit_entry_t *entry);
 
 
-static ngx_zapier_redis_script_t  ngx_zapier_limit_operate_script =
-    ngx_zapier_redis_script(NGX_ZAPIER_SCRIPT_LIMIT_OPERATE);
 static ngx_zapier_redis_script_t  ngx_zapier_limit_nodes_script =
     ngx_zapier_redis_script(NGX_ZAPIER_SCRIPT_LIMIT_NODES);
 
@@ -70,6 +68,7 @@ ngx_zapier_limit_operate_cancel(ngx_zapier_limit_op_t *op)
 {
     if (op->busy) {
         op->busy = 0;
+        ngx_zapier_redis_cancel(&op->cmd);
         ngx_zapier_redis_eval_cancel(&op->eval);
     }
 }
@@ -167,32 +166,52 @@ ngx_zapier_limit_operate_reset(ngx_zapier_limit_entry_t *entry)
 static ngx_int_t
 ngx_zapier_limit_operate_send(ngx_zapier_limit_op_t *op)
 {
-    ngx_str_t                   argv[4];
-    ngx_uint_t                  n;
-    ngx_zapier_redis_script_t  *script;
-
-    if (ngx_zapier_limit_operate_key(op, &argv[0]) != NGX_OK) {
-        return NGX_ERROR;
-    }
-
-    if (op->kind == NGX_ZAPIER_LIMIT_NEWS_VIEW) {
-        script = &ngx_zapier_limit_nodes_script;
-        n = ngx_zapier_limit_operate_window(op, argv);
-
-    } else {
-        script = &ngx_zapier_limit_operate_script;
-        n = ngx_zapier_limit_operate_news(op, argv);
-    }
-
-    if (n == 0) {
-        return NGX_ERROR;
-    }
+    ngx_str_t  argv[3];
 
     op->eval.handler = ngx_zapier_limit_operate_reply;
     op->eval.data = op;
 
-    return ngx_zapier_redis_eval(op->limits->redis, &op->eval, script, 1, n,
-                                 argv);
+    if (op->kind == NGX_ZAPIER_LIMIT_NEWS_SHUT
+        || op->kind == NGX_ZAPIER_LIMIT_NEWS_FREE)
+    {
+        return ngx_zapier_limit_operate_tell(op);
+    }
+
+    if (ngx_zapier_limit_operate_key(op, &argv[1]) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (op->kind == NGX_ZAPIER_LIMIT_NEWS_VIEW) {
+        return ngx_zapier_limit_operate_ask(op, &argv[1]);
+    }
+
+    /* first the count: nodes that hear of it claim anew */
+
+    op->cmd.handler = ngx_zapier_limit_operate_deleted;
+    op->cmd.data = op;
+
+    ngx_str_set(&argv[0], "DEL");
+
+    return ngx_zapier_redis_start(op->limits->redis, &op->cmd, 2, argv);
+}
+
+
+static void
+ngx_zapier_limit_operate_deleted(ngx_zapier_redis_cmd_t *cmd)
+{
+    ngx_zapier_limit_op_t *op = cmd->data;
+
+    if (cmd->status == NGX_OK
+        && cmd->reply->type == NGX_ZAPIER_REDIS_INTEGER
+        && ngx_zapier_limit_operate_tell(op) == NGX_AGAIN)
+    {
+        return;
+    }
+
+    op->busy = 0;
+    op->status = NGX_ERROR;
+
+    op->handler(op);
 }
 
 
@@ -220,16 +239,16 @@ ngx_zapier_limit_operate_key(ngx_zapier_limit_op_t *op, ngx_str_t *key)
 }
 
 
-/* These return the number of arguments, 0: no memory. */
-
 static ngx_int_t
-ngx_zapier_limit_operate_news(ngx_zapier_limit_op_t *op, ngx_str_t *argv)
+ngx_zapier_limit_operate_tell(ngx_zapier_limit_op_t *op)
 {
-    ngx_zapier_limit_item_t  item;
+    u_char                   *text;
+    ngx_str_t                 argv[NGX_ZAPIER_LIMIT_NEWS_ARGS];
+    ngx_zapier_limit_item_t   item;
 
-    argv[2].data = ngx_pnalloc(op->pool, NGX_ZAPIER_LIMIT_NEWS_LEN);
-    if (argv[2].data == NULL) {
-        return 0;
+    text = ngx_pnalloc(op->pool, NGX_ZAPIER_LIMIT_NEWS_LEN + NGX_INT32_LEN);
+    if (text == NULL) {
+        return NGX_ERROR;
     }
 
     item.kind = op->kind;
@@ -241,32 +260,31 @@ ngx_zapier_limit_operate_news(ngx_zapier_limit_op_t *op, ngx_str_t *argv)
     item.zone = op->zone->name;
     item.key = op->key;
 
-    if (ngx_zapier_limit_news_sender(op->limits, &item, &argv[1]) != NGX_OK) {
-        return 0;
+    if (ngx_zapier_limit_news_args(op->limits, &item, argv, text,
+                                   text + NGX_ZAPIER_LIMIT_NEWS_LEN)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
-    argv[2].len = ngx_zapier_limit_news_format(argv[2].data, &item);
-
-    if (op->kind == NGX_ZAPIER_LIMIT_NEWS_RESET) {
-        ngx_str_set(&argv[3], "reset");
-
-    } else {
-        ngx_str_set(&argv[3], "");
-    }
-
-    return 4;
+    return ngx_zapier_redis_eval(op->limits->redis, &op->eval,
+                                 &ngx_zapier_limit_tell_script, 1,
+                                 NGX_ZAPIER_LIMIT_NEWS_ARGS, argv);
 }
 
 
 static ngx_int_t
-ngx_zapier_limit_operate_window(ngx_zapier_limit_op_t *op, ngx_str_t *argv)
+ngx_zapier_limit_operate_ask(ngx_zapier_limit_op_t *op, ngx_str_t *key)
 {
-    u_char  *p;
+    u_char     *p;
+    ngx_str_t   argv[3];
 
     p = ngx_pnalloc(op->pool, 2 * NGX_INT32_LEN);
     if (p == NULL) {
-        return 0;
+        return NGX_ERROR;
     }
+
+    argv[0] = *key;
 
     argv[1].data = p;
     p = ngx_sprintf(p, "%uD", op->zone->window);
@@ -275,7 +293,8 @@ ngx_zapier_limit_operate_window(ngx_zapier_limit_op_t *op, ngx_str_t *argv)
     argv[2].data = p;
     argv[2].len = ngx_sprintf(p, "%uD", op->zone->slack) - p;
 
-    return 3;
+    return ngx_zapier_redis_eval(op->limits->redis, &op->eval,
+                                 &ngx_zapier_limit_nodes_script, 1, 3, argv);
 }
 
 

@@ -50,6 +50,7 @@ struct ngx_zapier_limit_op_s {
 
     /* private */
     ngx_uint_t                 busy;
+    ngx_zapier_redis_cmd_t     cmd;        /* RESET: the scope's count goes */
     ngx_zapier_redis_eval_t    eval;
 };
 

@@ -290,6 +290,69 @@ ngx_zapier_limit_share_queue(ngx_zapier_limits_t *limits,
 
 
 void
+ngx_zapier_limit_share_sum(ngx_zapier_limit_link_t *link, uint64_t now)
+{
+    uint32_t                   window;
+    uint64_t                   until, weight, wants, had, used;
+    ngx_uint_t                 i, wanting;
+    ngx_zapier_limit_party_t  *party;
+
+    link->weight = 0;
+    link->wants = 0;
+    link->wants_time = 0;
+
+    if (!ngx_zapier_limit_shared_by(link)) {
+        return;
+    }
+
+    window = ngx_zapier_limit_window(link->scope->zone);
+    weight = 0;
+    wants = 0;
+    used = 0;
+    until = now;
+
+    for (i = 0;
+         link->entry->parties != NULL && i < NGX_ZAPIER_LIMIT_PARTIES;
+         i++)
+    {
+        party = &link->entry->parties[i];
+
+        if (party->hash == 0) {
+            continue;
+        }
+
+        had = ngx_zapier_limit_party_used(party, now, window);
+        used += had;
+
+        wanting = (party->wants != 0 && party->until > now);
+
+        if (wanting) {
+            wants += party->wants;
+            until = ngx_max(until, party->until);
+        }
+
+        if (wanting || had != 0 || party->hash == link->scope->party) {
+            weight += party->weight;
+        }
+    }
+
+    /* who waits now is likely to come again as often as before */
+
+    if (wants != 0) {
+        wants += used;
+    }
+
+    /* who asks for the first time is none of them yet */
+
+    weight = ngx_max(weight, link->scope->weight);
+
+    link->weight = (uint32_t) ngx_min(weight, NGX_MAX_INT32_VALUE);
+    link->wants = (uint32_t) ngx_min(wants, link->scope->zone->limit);
+    link->wants_time = (uint32_t) ngx_min(until - now, NGX_MAX_INT32_VALUE);
+}
+
+
+void
 ngx_zapier_limit_share_forget(ngx_zapier_limit_entry_t *entry)
 {
     entry->wanted = 0;

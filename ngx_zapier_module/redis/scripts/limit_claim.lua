@@ -5,12 +5,16 @@
 -- ARGV  node, then for each scope a line of numbers: limit, window in ms,
 --       units needed, units wanted, ms that a lease lasts, ms of slack,
 --       units that the node itself knows to have spent in the window,
---       units that all who wait there need
+--       units that all who wait there need; for fair shares the weight of
+--       the node's callers (0: none), units that they want, for how many ms
 --
 -- A scope is a list of stamp, units, node, ...: the units count until the
 -- stamp is a window old.  Units that are used at once have now as their
 -- stamp, those of a lease its end, so that none is counted too early; the
 -- slack is for the time that calls travel.
+--
+-- With fair shares, a node that has had more than others for its weight
+-- leaves them what they want.  Kept of each: weight, units wanted, until.
 --
 -- A server that has lost what was claimed, or was away, is told what the
 -- node has spent, and counts that again.
@@ -54,19 +58,19 @@ local function add(scope, stamp, units)
 end
 
 local function read(key, numbers)
-    local scope = { list = {}, used = 0, last = now }
-    local seen, text = 0, redis.call('GET', key)
-    local old = text and cmsgpack.unpack(text) or {}
-    local list = scope.list
+    local scope = { list = {}, used = 0, last = now, by = {} }
+    local text, old = redis.call('GET', key), {}
+    local list, by = scope.list, scope.by
+    local n, names = 0, { 'limit', 'window', 'need', 'want', 'lease', 'slack',
+                          'own', 'crowd', 'weight', 'wants', 'time' }
 
-    scope.limit, scope.window, scope.need, scope.want, scope.lease,
-        scope.slack, scope.own, scope.crowd = string.match(numbers,
-                  '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+)$')
+    for number in string.gmatch(numbers, '%d+') do
+        n = n + 1
+        scope[names[n]] = tonumber(number)
+    end
 
-    for name, value in pairs(scope) do
-        if type(value) == 'string' then
-            scope[name] = tonumber(value)
-        end
+    if text then
+        old, scope.shares = cmsgpack.unpack(text)
     end
 
     scope.step = scope.limit > 128 and math.ceil(scope.window / 128) or 1
@@ -80,14 +84,20 @@ local function read(key, numbers)
             scope.used = scope.used + old[i + 1]
             scope.last = math.max(scope.last, old[i])
 
-            if old[i + 2] == node then
-                seen = seen + old[i + 1]
-            end
+            by[old[i + 2]] = (by[old[i + 2]] or 0) + old[i + 1]
         end
     end
 
-    if scope.own > seen then
-        add(scope, now + scope.slack, scope.own - seen)
+    by[node] = by[node] or 0
+
+    if scope.own > by[node] then
+        add(scope, now + scope.slack, scope.own - by[node])
+        by[node] = scope.own
+    end
+
+    if scope.weight > 0 then
+        scope.shares = scope.shares or {}
+        scope.shares[node] = { scope.weight, scope.wants, now + scope.time }
     end
 
     return scope
@@ -118,9 +128,65 @@ local function wait(scope)
     return scope.window
 end
 
+-- units that others want who have had less than this
+
+local function kept(scope, mine)
+    local units = 0
+
+    if scope.weight == 0 or mine == 0 then
+        return 0
+    end
+
+    for other, share in pairs(scope.shares) do
+        local weight, wants, till = unpack(share)
+
+        if till + scope.window <= now then
+            scope.shares[other] = nil
+
+        elseif other ~= node and till > now then
+            local due = mine * weight / scope.weight
+                        - (scope.by[other] or 0)
+
+            units = units + math.max(math.min(due, wants), 0)
+        end
+    end
+
+    return math.floor(units)
+end
+
+-- so many, or as many as leave others what they want
+
+local function fair(scope, grant)
+    local free = scope.limit - scope.used
+
+    while grant > scope.need
+          and grant + kept(scope, scope.by[node] + grant) > free
+    do
+        grant = math.max(scope.need, math.floor(grant / 2))
+    end
+
+    return grant
+end
+
 for i = 2, #KEYS do
-    scopes[i] = read(KEYS[i], ARGV[i])
-    scopes[i].wait = wait(scopes[i])
+    local scope = read(KEYS[i], ARGV[i])
+
+    scopes[i] = scope
+    scope.wait = wait(scope)
+    scope.kept = kept(scope, scope.by[node])
+
+    if scope.wait > 0 and scope.weight > 0 then
+        local share = scope.shares[node]
+
+        share[2] = math.max(share[2], scope.need)
+        share[3] = math.max(share[3], now + scope.wait + 1000)
+    end
+
+    if scope.kept > 0
+       and scope.limit - scope.used < scope.need + scope.kept
+    then
+        scope.wait = math.max(scope.wait, 100)
+    end
 
     if scopes[i].wait > 0 then
         answer[1] = 0
@@ -138,8 +204,8 @@ for i = 2, #KEYS do
         -- with little left every unit goes to who uses it at once
 
         if free * 10 > scope.limit then
-            grant = math.max(grant, math.min(scope.want,
-                                    math.floor(free / (4 * nodes))))
+            grant = fair(scope, math.max(grant, math.min(scope.want,
+                                            math.floor(free / (4 * nodes)))))
         end
 
         if grant > scope.need then
@@ -147,15 +213,21 @@ for i = 2, #KEYS do
             stamp = stamp + lease
 
         else
-            grant = math.max(grant, math.min(scope.crowd, free))
+            grant = fair(scope, math.max(grant, math.min(scope.crowd, free)))
         end
 
         stamp = add(scope, stamp, grant)
+
+        if scope.weight > 0 then
+            local share = scope.shares[node]
+
+            share[2] = math.max(share[2] - grant, 0)
+        end
     end
 
     if #scope.list > 0 then
-        redis.call('SET', KEYS[i], cmsgpack.pack(scope.list), 'PX',
-                   scope.last - now + scope.window + 1000)
+        redis.call('SET', KEYS[i], cmsgpack.pack(scope.list, scope.shares),
+                   'PX', scope.last - now + scope.window + 1000)
     end
 
     for _, number in ipairs({ grant, math.max(scope.limit - scope.used, 0),

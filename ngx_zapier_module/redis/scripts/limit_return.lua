@@ -6,8 +6,12 @@
 
 for i, key in ipairs(KEYS) do
     local text = redis.call('GET', key)
-    local list = text and cmsgpack.unpack(text) or {}
+    local list, shares = {}
     local numbers = {}
+
+    if text then
+        list, shares = cmsgpack.unpack(text)
+    end
 
     for number in string.gmatch(ARGV[i + 1], '%d+') do
         numbers[#numbers + 1] = tonumber(number)
@@ -27,7 +31,7 @@ for i, key in ipairs(KEYS) do
     end
 
     if #list > 0 then
-        redis.call('SET', key, cmsgpack.pack(list), 'KEEPTTL')
+        redis.call('SET', key, cmsgpack.pack(list, shares), 'KEEPTTL')
     end
 end
 
