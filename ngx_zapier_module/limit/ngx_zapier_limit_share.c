@@ -293,7 +293,7 @@ void
 ngx_zapier_limit_share_sum(ngx_zapier_limit_link_t *link, uint64_t now)
 {
     uint32_t                   window;
-    uint64_t                   until, weight, wants, had, used;
+    uint64_t                   until, weight, wants, had;
     ngx_uint_t                 i, wanting;
     ngx_zapier_limit_party_t  *party;
 
@@ -308,7 +308,6 @@ ngx_zapier_limit_share_sum(ngx_zapier_limit_link_t *link, uint64_t now)
     window = ngx_zapier_limit_window(link->scope->zone);
     weight = 0;
     wants = 0;
-    used = 0;
     until = now;
 
     for (i = 0;
@@ -322,7 +321,6 @@ ngx_zapier_limit_share_sum(ngx_zapier_limit_link_t *link, uint64_t now)
         }
 
         had = ngx_zapier_limit_party_used(party, now, window);
-        used += had;
 
         wanting = (party->wants != 0 && party->until > now);
 
@@ -334,12 +332,6 @@ ngx_zapier_limit_share_sum(ngx_zapier_limit_link_t *link, uint64_t now)
         if (wanting || had != 0 || party->hash == link->scope->party) {
             weight += party->weight;
         }
-    }
-
-    /* who waits now is likely to come again as often as before */
-
-    if (wants != 0) {
-        wants += used;
     }
 
     /* who asks for the first time is none of them yet */

@@ -128,7 +128,8 @@ local function wait(scope)
     return scope.window
 end
 
--- units that others want who have had less than this
+-- Units that others have had less than this, if they want any: who waits now
+-- is likely to come again at once.
 
 local function kept(scope, mine)
     local units = 0
@@ -143,11 +144,9 @@ local function kept(scope, mine)
         if till + scope.window <= now then
             scope.shares[other] = nil
 
-        elseif other ~= node and till > now then
-            local due = mine * weight / scope.weight
-                        - (scope.by[other] or 0)
-
-            units = units + math.max(math.min(due, wants), 0)
+        elseif other ~= node and till > now and wants > 0 then
+            units = units + math.max(mine * weight / scope.weight
+                                     - (scope.by[other] or 0), 0)
         end
     end
 
