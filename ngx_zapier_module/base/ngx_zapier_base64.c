@@ -12,14 +12,16 @@
 #define NGX_ZAPIER_BASE64_BAD  64
 
 
-static ngx_inline ngx_uint_t ngx_zapier_base64_value(u_char ch);
+static ngx_int_t ngx_zapier_base64_bytes(u_char *dst, size_t *len,
+    u_char *p, u_char *last, const u_char *two);
+static ngx_inline ngx_uint_t ngx_zapier_base64_value(u_char ch,
+    const u_char *two);
 
 
 ngx_int_t
 ngx_zapier_base64_decode(u_char *dst, size_t *len, ngx_str_t *src)
 {
-    u_char      *p, *d, *last;
-    ngx_uint_t   value, bits, nbits;
+    u_char  *last;
 
     *len = 0;
 
@@ -27,8 +29,7 @@ ngx_zapier_base64_decode(u_char *dst, size_t *len, ngx_str_t *src)
         return NGX_DECLINED;
     }
 
-    p = src->data;
-    last = p + src->len;
+    last = src->data + src->len;
 
     /* a third "=" is no padding, it fails as a character below */
 
@@ -40,12 +41,41 @@ ngx_zapier_base64_decode(u_char *dst, size_t *len, ngx_str_t *src)
         }
     }
 
+    return ngx_zapier_base64_bytes(dst, len, src->data, last,
+                                   (const u_char *) "+/");
+}
+
+
+ngx_int_t
+ngx_zapier_base64url_decode(u_char *dst, size_t *len, ngx_str_t *src)
+{
+    *len = 0;
+
+    if (src->len % 4 == 1) {
+        return NGX_DECLINED;
+    }
+
+    return ngx_zapier_base64_bytes(dst, len, src->data,
+                                   src->data + src->len,
+                                   (const u_char *) "-_");
+}
+
+
+/* two: the characters for 62 and 63 */
+
+static ngx_int_t
+ngx_zapier_base64_bytes(u_char *dst, size_t *len, u_char *p, u_char *last,
+    const u_char *two)
+{
+    u_char      *d;
+    ngx_uint_t   value, bits, nbits;
+
     d = dst;
     bits = 0;
     nbits = 0;
 
     while (p < last) {
-        value = ngx_zapier_base64_value(*p++);
+        value = ngx_zapier_base64_value(*p++, two);
 
         if (value == NGX_ZAPIER_BASE64_BAD) {
             return NGX_DECLINED;
@@ -72,7 +102,7 @@ ngx_zapier_base64_decode(u_char *dst, size_t *len, ngx_str_t *src)
 
 
 static ngx_inline ngx_uint_t
-ngx_zapier_base64_value(u_char ch)
+ngx_zapier_base64_value(u_char ch, const u_char *two)
 {
     if (ch >= 'A' && ch <= 'Z') {
         return ch - 'A';
@@ -86,15 +116,13 @@ ngx_zapier_base64_value(u_char ch)
         return ch - '0' + 52;
     }
 
-    switch (ch) {
-
-    case '+':
+    if (ch == two[0]) {
         return 62;
-
-    case '/':
-        return 63;
-
-    default:
-        return NGX_ZAPIER_BASE64_BAD;
     }
+
+    if (ch == two[1]) {
+        return 63;
+    }
+
+    return NGX_ZAPIER_BASE64_BAD;
 }

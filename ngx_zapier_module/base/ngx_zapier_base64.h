@@ -25,5 +25,12 @@
 ngx_int_t ngx_zapier_base64_decode(u_char *dst, size_t *len,
     ngx_str_t *src);
 
+/*
+ * The same for section 5, with "-" and "_" and without padding, as in
+ * JSON Web Tokens.
+ */
+ngx_int_t ngx_zapier_base64url_decode(u_char *dst, size_t *len,
+    ngx_str_t *src);
+
 
 #endif /* _NGX_ZAPIER_BASE64_H_INCLUDED_ */

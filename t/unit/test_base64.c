@@ -35,6 +35,27 @@ decodes(const char *text, const char *expected)
 
 
 static void
+decodes_url(const char *text, const char *expected)
+{
+    size_t      len;
+    u_char      dst[64];
+    ngx_str_t   s;
+
+    s.len = ngx_strlen(text);
+    s.data = (u_char *) text;
+
+    if (expected) {
+        is_int(ngx_zapier_base64url_decode(dst, &len, &s), NGX_OK, text);
+        is_mem(dst, len, expected, ngx_strlen(expected), "bytes");
+
+    } else {
+        is_int(ngx_zapier_base64url_decode(dst, &len, &s), NGX_DECLINED,
+               text);
+    }
+}
+
+
+static void
 round_trip(void)
 {
     int        bad;
@@ -139,6 +160,18 @@ main(void)
 
     round_trip();
     one_text();
+
+    decodes_url("", "");
+    decodes_url("Zg", "f");
+    decodes_url("Zm8", "fo");
+    decodes_url("Zm9v", "foo");
+    decodes_url("-_8x", "\xfb\xff\x31");
+    decodes_url("Z", NULL);
+    decodes_url("Zg==", NULL);
+    decodes_url("Zh", NULL);
+    decodes_url("+/8x", NULL);
+    decodes_url("Zm9v\n", NULL);
+    decodes_url("Zm.v", NULL);
 
     return done();
 }
