@@ -88,6 +88,8 @@ ngx_zapier_envelope_create(ngx_pool_t *pool, ngx_str_t *action,
     e->action = action;
     e->authentication = authentication->len ? authentication
                                             : &ngx_zapier_envelope_null;
+    e->callback_url = NULL;
+    e->called_back = 0;
     e->seen[0] = 0;
     e->seen[1] = 0;
     e->key = NULL;
@@ -99,6 +101,20 @@ ngx_zapier_envelope_create(ngx_pool_t *pool, ngx_str_t *action,
     ngx_zapier_json_init(&e->json, 1);
 
     return e;
+}
+
+
+void
+ngx_zapier_envelope_call_back(ngx_zapier_envelope_t *e, ngx_str_t *url)
+{
+    e->callback_url = url;
+}
+
+
+ngx_uint_t
+ngx_zapier_envelope_called_back(ngx_zapier_envelope_t *e)
+{
+    return e->called_back;
 }
 
 
@@ -188,7 +204,24 @@ ngx_zapier_envelope_finish(ngx_zapier_envelope_t *e, ngx_str_t *before,
 
     before->len = p - before->data;
 
-    ngx_str_set(after, "}}");
+    if (e->callback_url == NULL) {
+        ngx_str_set(after, "}}");
+        return NGX_OK;
+    }
+
+    after->data = ngx_pnalloc(e->pool, sizeof(ZE_CALLBACK_MEMBER "}}") - 1
+                                       + e->callback_url->len);
+    if (after->data == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_zapier_envelope_member(after->data, ZE_CALLBACK_MEMBER,
+                                   e->callback_url);
+    p = ngx_cpymem(p, "}}", sizeof("}}") - 1);
+
+    after->len = p - after->data;
+
+    e->called_back = 1;
 
     return NGX_OK;
 }
@@ -431,15 +464,18 @@ ngx_zapier_envelope_complete(ngx_zapier_envelope_t *e)
         return NGX_ERROR;
     }
 
-    if (e->nfaults
-        || (seen & (ZE_ACTION|ZE_AUTHENTICATION))
-           == (ZE_ACTION|ZE_AUTHENTICATION))
-    {
+    if (e->callback_url == NULL) {
+        seen |= ZE_CALLBACK_URL;
+    }
+
+    if (e->nfaults || (seen & ZE_INSERTED) == ZE_INSERTED) {
         return NGX_OK;
     }
 
-    p = ngx_pnalloc(e->pool, sizeof(",\"action\":,\"authentication\":") - 1
-                             + e->action->len + e->authentication->len);
+    p = ngx_pnalloc(e->pool, sizeof(",\"action\":,\"authentication\":"
+                                    ZE_CALLBACK_MEMBER) - 1
+                             + e->action->len + e->authentication->len
+                             + (e->callback_url ? e->callback_url->len : 0));
     if (p == NULL) {
         return NGX_ERROR;
     }
@@ -453,6 +489,12 @@ ngx_zapier_envelope_complete(ngx_zapier_envelope_t *e)
     if (!(seen & ZE_AUTHENTICATION)) {
         p = ngx_zapier_envelope_member(p, ",\"authentication\":",
                                        e->authentication);
+    }
+
+    if (!(seen & ZE_CALLBACK_URL)) {
+        p = ngx_zapier_envelope_member(p, ZE_CALLBACK_MEMBER,
+                                       e->callback_url);
+        e->called_back = 1;
     }
 
     e->insert.len = p - e->insert.data;

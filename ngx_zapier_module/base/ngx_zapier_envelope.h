@@ -63,6 +63,15 @@ ngx_zapier_envelope_t *ngx_zapier_envelope_create(ngx_pool_t *pool,
     ngx_str_t *action, ngx_str_t *authentication);
 
 /*
+ * A callback_url, as JSON text, for bodies that have none; to be given before
+ * the first bytes, and to live as long as the envelope.
+ */
+void ngx_zapier_envelope_call_back(ngx_zapier_envelope_t *e, ngx_str_t *url);
+
+/* After NGX_OK of finish: has it been made use of? */
+ngx_uint_t ngx_zapier_envelope_called_back(ngx_zapier_envelope_t *e);
+
+/*
  * Validates the bytes from *pos to last.
  *
  * NGX_OK        all consumed, *pos == last

@@ -35,6 +35,12 @@
     (ZE_ACTION|ZE_AUTHENTICATION|ZE_INPUTS|ZE_INPUT)
 
 
+/* what is inserted if it is not there */
+#define ZE_INSERTED  (ZE_ACTION|ZE_AUTHENTICATION|ZE_CALLBACK_URL)
+
+#define ZE_CALLBACK_MEMBER  ",\"callback_url\":"
+
+
 #define ze_type(type)      (1 << NGX_ZAPIER_JSON_##type)
 
 
@@ -50,6 +56,7 @@ struct ngx_zapier_envelope_s {
     ngx_pool_t                    *pool;
     ngx_str_t                     *action;
     ngx_str_t                     *authentication;
+    ngx_str_t                     *callback_url; /* NULL: none */
 
     ngx_uint_t                     seen[2];  /* keys of root and data */
     ngx_zapier_envelope_key_t     *key;      /* of the value to come */
@@ -64,6 +71,7 @@ struct ngx_zapier_envelope_s {
     ngx_zapier_json_t              json;
 
     unsigned                       failed:1; /* the text is not JSON */
+    unsigned                       called_back:1; /* ours is in it */
 };
 
 

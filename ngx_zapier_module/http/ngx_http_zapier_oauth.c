@@ -1,6 +1,6 @@
 
 /*
- * Calls of the token endpoint.
+ * Calls of the token endpoint, and of others that the gateway asks by itself.
  *
  * A refresh must not end because some client goes away: the new token would
  * be lost and the old one is void.  So a call is the subrequest of a request
@@ -195,8 +195,15 @@ ngx_http_zapier_oauth_request(ngx_http_zapier_exchange_t *x,
 
     r->write_event_handler = ngx_http_zapier_oauth_close;
 
-    r->method = NGX_HTTP_POST;
-    ngx_str_set(&r->method_name, "POST");
+    if (x->call->body.len != 0) {
+        r->method = NGX_HTTP_POST;
+        ngx_str_set(&r->method_name, "POST");
+
+    } else {
+        r->method = NGX_HTTP_GET;
+        ngx_str_set(&r->method_name, "GET");
+    }
+
     r->uri = *x->uri;
     r->unparsed_uri = *x->uri;
 
@@ -208,15 +215,10 @@ static ngx_int_t
 ngx_http_zapier_oauth_headers(ngx_http_request_t *r,
     ngx_zapier_oauth_call_t *call)
 {
-    u_char     *p;
-    ngx_str_t   value;
+    ngx_str_t  value;
 
     /* each with its name in lower case */
 
-    static ngx_str_t  type[] = { ngx_string("Content-Type"),
-                                 ngx_string("content-type") };
-    static ngx_str_t  length[] = { ngx_string("Content-Length"),
-                                   ngx_string("content-length") };
     static ngx_str_t  accept[] = { ngx_string("Accept"),
                                    ngx_string("accept") };
     static ngx_str_t  agent[] = { ngx_string("User-Agent"),
@@ -227,28 +229,6 @@ ngx_http_zapier_oauth_headers(ngx_http_request_t *r,
     if (ngx_list_init(&r->headers_in.headers, r->pool, 5,
                       sizeof(ngx_table_elt_t))
         != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    ngx_str_set(&value, "application/x-www-form-urlencoded");
-
-    r->headers_in.content_type = ngx_http_zapier_alone_header(r, type, &value);
-
-    p = ngx_pnalloc(r->pool, NGX_SIZE_T_LEN);
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    value.data = p;
-    value.len = ngx_sprintf(p, "%uz", call->body.len) - p;
-
-    r->headers_in.content_length = ngx_http_zapier_alone_header(r, length,
-                                                             &value);
-    r->headers_in.content_length_n = call->body.len;
-
-    if (r->headers_in.content_type == NULL
-        || r->headers_in.content_length == NULL)
     {
         return NGX_ERROR;
     }
@@ -282,8 +262,41 @@ ngx_http_zapier_oauth_headers(ngx_http_request_t *r,
 static ngx_int_t
 ngx_http_zapier_oauth_body(ngx_http_request_t *r, ngx_str_t *body)
 {
+    u_char                   *p;
     ngx_buf_t                *b;
+    ngx_str_t                 value;
     ngx_http_request_body_t  *rb;
+
+    static ngx_str_t  type[] = { ngx_string("Content-Type"),
+                                 ngx_string("content-type") };
+    static ngx_str_t  length[] = { ngx_string("Content-Length"),
+                                   ngx_string("content-length") };
+
+    if (body->len == 0) {
+        return NGX_OK;
+    }
+
+    ngx_str_set(&value, "application/x-www-form-urlencoded");
+
+    r->headers_in.content_type = ngx_http_zapier_alone_header(r, type, &value);
+
+    p = ngx_pnalloc(r->pool, NGX_SIZE_T_LEN);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    value.data = p;
+    value.len = ngx_sprintf(p, "%uz", body->len) - p;
+
+    r->headers_in.content_length = ngx_http_zapier_alone_header(r, length,
+                                                             &value);
+    r->headers_in.content_length_n = body->len;
+
+    if (r->headers_in.content_type == NULL
+        || r->headers_in.content_length == NULL)
+    {
+        return NGX_ERROR;
+    }
 
     rb = ngx_pcalloc(r->pool, sizeof(ngx_http_request_body_t));
     if (rb == NULL) {

@@ -94,6 +94,9 @@ struct ngx_zapier_run_wait_s {
     ngx_msec_t                 keep;       /* ms that a result is kept */
     size_t                     max;        /* bytes of it */
     ngx_uint_t                 started;    /* just now, nobody can know */
+    ngx_str_t                  callback;   /* name of the one that will tell,
+                                              empty: none */
+    ngx_msec_t                 patience;   /* ms between polls all the same */
     ngx_pool_t                *pool;       /* for the result */
 
     /* what polls need to know, from the pool given; NULL: no memory */

@@ -19,6 +19,10 @@ static ngx_zapier_run_flight_t *ngx_zapier_run_find(ngx_zapier_runs_t *runs,
     ngx_zapier_run_key_t *key);
 static ngx_zapier_run_flight_t *ngx_zapier_run_create(
     ngx_zapier_run_wait_t *wait, ngx_zapier_run_key_t *key);
+static ngx_int_t ngx_zapier_run_called_back(
+    ngx_zapier_run_flight_t *flight, ngx_zapier_run_wait_t *wait);
+static void ngx_zapier_run_begin(ngx_zapier_run_flight_t *flight,
+    ngx_zapier_run_wait_t *wait);
 static void ngx_zapier_run_join(ngx_zapier_run_flight_t *flight,
     ngx_zapier_run_wait_t *wait);
 static void ngx_zapier_run_late(ngx_event_t *ev);
@@ -127,9 +131,7 @@ ngx_zapier_run_wait(ngx_zapier_run_wait_t *wait)
         }
 
         ngx_zapier_run_join(flight, wait);
-
-        ngx_zapier_run_arm(flight,
-                           wait->started ? ngx_zapier_run_delay(flight) : 0);
+        ngx_zapier_run_begin(flight, wait);
 
         return NGX_AGAIN;
     }
@@ -220,6 +222,12 @@ ngx_zapier_run_create(ngx_zapier_run_wait_t *wait, ngx_zapier_run_key_t *key)
     flight->started = ngx_current_msec;
     flight->until = ngx_current_msec;
 
+    if (wait->callback.len != 0
+        && ngx_zapier_run_called_back(flight, wait) != NGX_OK)
+    {
+        goto failed;
+    }
+
     ngx_queue_init(&flight->waiters);
 
     flight->timer.handler = ngx_zapier_run_timer;
@@ -239,6 +247,59 @@ failed:
     ngx_destroy_pool(pool);
 
     return NULL;
+}
+
+
+static ngx_int_t
+ngx_zapier_run_called_back(ngx_zapier_run_flight_t *flight,
+    ngx_zapier_run_wait_t *wait)
+{
+    u_char  *p;
+
+    p = ngx_pnalloc(flight->pool, NGX_ZAPIER_RUN_STORE_KEY(flight->runs));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_zapier_run_callback_key(p, flight->runs, &flight->tenant,
+                                       &wait->callback, &flight->callback);
+
+    flight->patience = wait->patience;
+
+    return NGX_OK;
+}
+
+
+/* The first look: nobody can know of a run that was started just now. */
+
+static void
+ngx_zapier_run_begin(ngx_zapier_run_flight_t *flight,
+    ngx_zapier_run_wait_t *wait)
+{
+    ngx_msec_t  delay;
+
+    if (!wait->started) {
+        ngx_zapier_run_arm(flight, 0);
+        return;
+    }
+
+    delay = ngx_zapier_run_delay(flight);
+
+    if (flight->callback.len != 0) {
+        flight->ask.handler = ngx_zapier_run_expected;
+        flight->ask.data = flight;
+
+        if (ngx_zapier_run_expect(flight->runs, &flight->ask,
+                                  &flight->tenant, &flight->id,
+                                  &flight->callback, delay)
+            == NGX_AGAIN)
+        {
+            flight->asking = 1;
+            return;
+        }
+    }
+
+    ngx_zapier_run_arm(flight, delay);
 }
 
 
@@ -484,7 +545,15 @@ ngx_zapier_run_heard(ngx_zapier_runs_t *runs, ngx_str_t *tenant,
 
     flight = ngx_zapier_run_find(runs, &key);
 
-    if (flight == NULL || flight->asking || flight->polling) {
+    if (flight == NULL || flight->polling) {
+        return;
+    }
+
+    if (flight->asking) {
+
+        /* what Redis is about to say may be older */
+
+        flight->heard = 1;
         return;
     }
 

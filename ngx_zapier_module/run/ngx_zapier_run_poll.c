@@ -35,6 +35,7 @@
 
 static ngx_uint_t ngx_zapier_run_urgent(ngx_zapier_run_flight_t *flight);
 static ngx_int_t ngx_zapier_run_memory(ngx_zapier_run_flight_t *flight);
+static ngx_uint_t ngx_zapier_run_settled(ngx_zapier_run_flight_t *flight);
 static void ngx_zapier_run_call(ngx_zapier_run_flight_t *flight);
 static void ngx_zapier_run_polled(ngx_zapier_run_poll_t *poll);
 static void ngx_zapier_run_answered(ngx_zapier_run_flight_t *flight,
@@ -124,12 +125,8 @@ ngx_zapier_run_asked_handler(ngx_zapier_run_ask_t *ask)
     ngx_zapier_run_flight_t  *flight;
 
     flight = ask->data;
-    flight->asking = 0;
 
-    if (ask->rc == NGX_OK) {
-        ngx_zapier_run_finished(flight->runs, &flight->key, flight->keep,
-                                &ask->body);
-        ngx_zapier_run_tell(flight, NGX_ZAPIER_RUN_FINISHED, &ask->body, 1);
+    if (ngx_zapier_run_settled(flight)) {
         return;
     }
 
@@ -148,6 +145,52 @@ ngx_zapier_run_asked_handler(ngx_zapier_run_ask_t *ask)
     /* what Redis does not say is no reason not to ask */
 
     ngx_zapier_run_call(flight);
+}
+
+
+/* If the callback does not come, polls will find out. */
+
+void
+ngx_zapier_run_expected(ngx_zapier_run_ask_t *ask)
+{
+    ngx_zapier_run_flight_t  *flight;
+
+    flight = ask->data;
+
+    if (!ngx_zapier_run_settled(flight)) {
+        ngx_zapier_run_arm(flight, ngx_zapier_run_delay(flight));
+    }
+}
+
+
+/* The flight may be gone then. */
+
+static ngx_uint_t
+ngx_zapier_run_settled(ngx_zapier_run_flight_t *flight)
+{
+    ngx_zapier_run_ask_t  *ask;
+
+    ask = &flight->ask;
+
+    flight->asking = 0;
+
+    if (ask->rc == NGX_OK) {
+        ngx_zapier_run_finished(flight->runs, &flight->key, flight->keep,
+                                &ask->body);
+        ngx_zapier_run_tell(flight, NGX_ZAPIER_RUN_FINISHED, &ask->body, 1);
+        return 1;
+    }
+
+    if (flight->heard && ask->rc == NGX_BUSY) {
+        flight->heard = 0;
+        ngx_zapier_run_heard(flight->runs, &flight->tenant, &flight->id);
+
+        return flight->asking;
+    }
+
+    flight->heard = 0;
+
+    return 0;
 }
 
 
@@ -334,6 +377,7 @@ ngx_zapier_run_delay(ngx_zapier_run_flight_t *flight)
     delay = ngx_max(delay, flight->interval);
     delay += delay * (ngx_uint_t) (ngx_random() % 100)
              * NGX_ZAPIER_RUN_JITTER / 10000;
+    delay = ngx_max(delay, flight->patience);
     delay = ngx_min(delay, NGX_ZAPIER_RUN_DELAY_MAX);
 
     left = (ngx_msec_int_t) (flight->until - ngx_current_msec);

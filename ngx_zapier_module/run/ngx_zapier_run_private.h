@@ -128,8 +128,27 @@ void ngx_zapier_run_note_send(ngx_zapier_runs_t *runs,
     ngx_zapier_run_note_t *note, ngx_zapier_redis_script_t *script,
     ngx_uint_t nkeys, ngx_uint_t argc, ngx_str_t *argv);
 
+/* Writes the keys of result and polls to p and to argv; returns the end. */
+u_char *ngx_zapier_run_keys(ngx_zapier_runs_t *runs, u_char *p,
+    ngx_str_t *tenant, ngx_str_t *id, ngx_str_t *argv);
+
 /* Writes a number to p; returns the end. */
 u_char *ngx_zapier_run_number(u_char *p, uint64_t n, ngx_str_t *text);
+
+/*
+ * The keys of a callback: callback:{TENANT}:NAME, written to p; returns the
+ * end.  NGX_ZAPIER_RUN_STORE_KEY bytes.
+ */
+u_char *ngx_zapier_run_callback_key(u_char *p, ngx_zapier_runs_t *runs,
+    ngx_str_t *tenant, ngx_str_t *name, ngx_str_t *key);
+
+#define NGX_ZAPIER_RUN_STORE_KEY(runs)                                       \
+    ((runs)->prefix.len + sizeof("callback:{}:") + NGX_ZAPIER_RUN_KEY_LEN)
+
+/* Expects the callback of that key; as ngx_zapier_run_ask(). */
+ngx_int_t ngx_zapier_run_expect(ngx_zapier_runs_t *runs,
+    ngx_zapier_run_ask_t *ask, ngx_str_t *tenant, ngx_str_t *id,
+    ngx_str_t *key, ngx_msec_t delay);
 
 void ngx_zapier_run_store_pending(ngx_zapier_runs_t *runs, ngx_str_t *tenant,
     ngx_str_t *id, uint64_t owner, ngx_msec_t delay);
@@ -178,6 +197,8 @@ typedef struct {
     size_t                     max;
     ngx_msec_t                 started;    /* ngx_current_msec */
     ngx_msec_t                 until;      /* who waits longest */
+    ngx_str_t                  callback;   /* its key in Redis, or empty */
+    ngx_msec_t                 patience;
     ngx_uint_t                 polls;
     ngx_uint_t                 put_off;
     ngx_uint_t                 refusals;
@@ -186,6 +207,8 @@ typedef struct {
     ngx_zapier_run_ask_t       ask;
     ngx_zapier_run_poll_t      poll;
     unsigned                   asking:1;
+    unsigned                   heard:1;    /* that it is finished, while a
+                                              question was under way */
     unsigned                   polling:1;
     unsigned                   ending:1;
 } ngx_zapier_run_flight_t;
@@ -208,6 +231,7 @@ void ngx_zapier_run_heard(ngx_zapier_runs_t *runs, ngx_str_t *tenant,
  * gone then */
 
 void ngx_zapier_run_step(ngx_zapier_run_flight_t *flight);
+void ngx_zapier_run_expected(ngx_zapier_run_ask_t *ask);
 void ngx_zapier_run_asked_handler(ngx_zapier_run_ask_t *ask);
 
 /* ms until the next poll, if one was made just now. */

@@ -8,12 +8,11 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_zapier_redis_scripts.h>
+#include <ngx_zapier_run_callback.h>
 #include <ngx_zapier_run_private.h>
 #include <ngx_zapier_state.h>
 
 
-static u_char *ngx_zapier_run_keys(ngx_zapier_runs_t *runs, u_char *p,
-    ngx_str_t *tenant, ngx_str_t *id, ngx_str_t *argv);
 static u_char *ngx_zapier_run_store_key(u_char *p, ngx_zapier_runs_t *runs,
     const char *kind, ngx_str_t *tenant, ngx_str_t *id, ngx_str_t *key);
 static void ngx_zapier_run_asked(ngx_zapier_redis_eval_t *eval);
@@ -26,6 +25,9 @@ static ngx_queue_t  ngx_zapier_run_notes;
 
 static ngx_zapier_redis_script_t  ngx_zapier_run_ask_script =
     ngx_zapier_redis_script(NGX_ZAPIER_SCRIPT_RUN_ASK);
+
+static ngx_zapier_redis_script_t  ngx_zapier_run_expect_script =
+    ngx_zapier_redis_script(NGX_ZAPIER_SCRIPT_RUN_EXPECT);
 
 static ngx_zapier_redis_script_t  ngx_zapier_run_pending_script =
     ngx_zapier_redis_script(NGX_ZAPIER_SCRIPT_RUN_PENDING);
@@ -57,6 +59,37 @@ ngx_zapier_run_ask(ngx_zapier_runs_t *runs, ngx_zapier_run_ask_t *ask,
 }
 
 
+ngx_int_t
+ngx_zapier_run_expect(ngx_zapier_runs_t *runs, ngx_zapier_run_ask_t *ask,
+    ngx_str_t *tenant, ngx_str_t *id, ngx_str_t *key, ngx_msec_t delay)
+{
+    u_char     *p;
+    ngx_str_t   argv[5];
+
+    (void) ngx_zapier_run_keys(runs, ask->keys, tenant, id, argv);
+
+    argv[1] = *key;
+    argv[2] = *id;
+    p = ngx_zapier_run_number(ask->numbers, NGX_ZAPIER_CALLBACK_TIME,
+                              &argv[3]);
+    (void) ngx_zapier_run_number(p, delay, &argv[4]);
+
+    ask->eval.handler = ngx_zapier_run_asked;
+    ask->eval.data = ask;
+
+    return ngx_zapier_redis_eval(runs->redis, &ask->eval,
+                                 &ngx_zapier_run_expect_script, 2, 5, argv);
+}
+
+
+u_char *
+ngx_zapier_run_callback_key(u_char *p, ngx_zapier_runs_t *runs,
+    ngx_str_t *tenant, ngx_str_t *name, ngx_str_t *key)
+{
+    return ngx_zapier_run_store_key(p, runs, "callback", tenant, name, key);
+}
+
+
 void
 ngx_zapier_run_ask_cancel(ngx_zapier_run_ask_t *ask)
 {
@@ -64,7 +97,7 @@ ngx_zapier_run_ask_cancel(ngx_zapier_run_ask_t *ask)
 }
 
 
-static u_char *
+u_char *
 ngx_zapier_run_keys(ngx_zapier_runs_t *runs, u_char *p, ngx_str_t *tenant,
     ngx_str_t *id, ngx_str_t *argv)
 {

@@ -49,7 +49,7 @@ struct ngx_zapier_oauth_s {
 
 /* Memory belongs to the caller and lives until the handler is called. */
 struct ngx_zapier_oauth_call_s {
-    ngx_str_t                   body;           /* urlencoded */
+    ngx_str_t                   body;           /* urlencoded; empty: GET */
     ngx_str_t                   authorization;  /* empty: none */
     void                       *origin;         /* op->origin */
     void                      (*handler)(ngx_zapier_oauth_call_t *call);
