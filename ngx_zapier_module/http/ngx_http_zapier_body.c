@@ -14,6 +14,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_callback.h>
 #include <ngx_http_zapier_idem.h>
 
 
@@ -139,7 +140,12 @@ ngx_http_zapier_body_init(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     ctx->envelope = ngx_zapier_envelope_create(r->pool, &ctx->action,
                                                &ctx->authentication);
 
-    return (ctx->envelope == NULL) ? NGX_ERROR : NGX_OK;
+    if (ctx->envelope == NULL) {
+        return NGX_ERROR;
+    }
+
+    return (zlcf->callback != NULL && ctx->run != NULL)
+           ? ngx_http_zapier_callback_make(r, ctx) : NGX_OK;
 }
 
 

@@ -8,12 +8,15 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_callback.h>
 #include <ngx_http_zapier_run.h>
 
 
 #define NGX_HTTP_ZAPIER_ZONE_SIZE  (16 * 1024 * 1024)
 
 
+static char *ngx_http_zapier_check_needs(ngx_conf_t *cf,
+    ngx_http_zapier_main_conf_t *zmcf, ngx_http_zapier_loc_conf_t *conf);
 static char *ngx_http_zapier_useless(ngx_conf_t *cf,
     ngx_http_zapier_mention_t *mention, const char *need,
     const char *where);
@@ -123,6 +126,7 @@ ngx_http_zapier_create_loc_conf(ngx_conf_t *cf)
     zlcf->retry_time = NGX_CONF_UNSET_MSEC;
     zlcf->wait = NGX_CONF_UNSET_PTR;
     zlcf->idem = NGX_CONF_UNSET_PTR;
+    zlcf->callback = NGX_CONF_UNSET_PTR;
     zlcf->action = NGX_CONF_UNSET_PTR;
     zlcf->authentication = NGX_CONF_UNSET_PTR;
 
@@ -177,20 +181,8 @@ ngx_http_zapier_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
         return NGX_CONF_ERROR;
     }
 
-    if (conf->needs_body.name.data != NULL
-        && conf->body != NGX_HTTP_ZAPIER_BODY_ACTION_RUN)
-    {
-        return ngx_http_zapier_useless(cf, &conf->needs_body,
-                                       "zapier_body action_run",
-                                       "in the same location");
-    }
-
-    if (conf->needs_refresh.name.data != NULL
-        && zmcf->oauth_token.name.data == NULL)
-    {
-        return ngx_http_zapier_useless(cf, &conf->needs_refresh,
-                                       "zapier_oauth_token URI",
-                                       "in the http block");
+    if (ngx_http_zapier_check_needs(cf, zmcf, conf) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
     }
 
     /* what stands above other locations may be meant for those */
@@ -209,7 +201,41 @@ ngx_http_zapier_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_http_zapier_check_size(cf, conf, clcf);
 
+    ngx_http_zapier_callback_merge(cf, prev, conf);
+
     return ngx_http_zapier_connect_merge(cf, prev, conf);
+}
+
+
+/* What a directive does nothing without. */
+
+static char *
+ngx_http_zapier_check_needs(ngx_conf_t *cf, ngx_http_zapier_main_conf_t *zmcf,
+    ngx_http_zapier_loc_conf_t *conf)
+{
+    if (conf->needs_body.name.data != NULL
+        && conf->body != NGX_HTTP_ZAPIER_BODY_ACTION_RUN)
+    {
+        return ngx_http_zapier_useless(cf, &conf->needs_body,
+                                       "zapier_body action_run",
+                                       "in the same location");
+    }
+
+    if (conf->needs_wait.name.data != NULL && conf->wait == NULL) {
+        return ngx_http_zapier_useless(cf, &conf->needs_wait,
+                                       "zapier_wait TIME",
+                                       "in the same location");
+    }
+
+    if (conf->needs_refresh.name.data != NULL
+        && zmcf->oauth_token.name.data == NULL)
+    {
+        return ngx_http_zapier_useless(cf, &conf->needs_refresh,
+                                       "zapier_oauth_token URI",
+                                       "in the http block");
+    }
+
+    return NGX_CONF_OK;
 }
 
 
@@ -298,6 +324,7 @@ ngx_http_zapier_conf_finish(ngx_conf_t *cf)
         || ngx_http_zapier_check_zones(cf, zmcf) != NGX_OK
         || ngx_http_zapier_check_oauth(cf, zmcf) != NGX_OK
         || ngx_http_zapier_connect_check(cf, zmcf) != NGX_OK
+        || ngx_http_zapier_callback_check(cf, zmcf) != NGX_OK
         || ngx_http_zapier_auth_init(cf, zmcf) != NGX_OK)
     {
         return NGX_ERROR;

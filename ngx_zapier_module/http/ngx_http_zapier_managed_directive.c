@@ -17,9 +17,7 @@
 #define NGX_HTTP_ZAPIER_IDEM_TTL_MAX   (14 * 24 * 3600 * 1000)
 
 #define NGX_HTTP_ZAPIER_WAIT_TIME_MAX  3600000
-#define NGX_HTTP_ZAPIER_WAIT_KEEP      (7 * 24 * 3600 * 1000)
 #define NGX_HTTP_ZAPIER_WAIT_INTERVAL  1000
-#define NGX_HTTP_ZAPIER_WAIT_MAX       (1024 * 1024 - 1024)
 
 
 static ngx_conf_bitmask_t  ngx_http_zapier_retries[] = {

@@ -10,6 +10,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_callback.h>
 #include <ngx_http_zapier_oauth.h>
 #include <ngx_http_zapier_run.h>
 
@@ -210,6 +211,27 @@ static ngx_command_t  ngx_http_zapier_commands[] = {
       0,
       NULL },
 
+    { ngx_string("zapier_callback"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      ngx_http_zapier_callback,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("zapier_callback_secret"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE1,
+      ngx_http_zapier_callback_secret,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("zapier_callback_keys"),
+      NGX_HTTP_MAIN_CONF|NGX_CONF_TAKE123,
+      ngx_http_zapier_callback_keys,
+      NGX_HTTP_MAIN_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("zapier_connect"),
       NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_http_zapier_connect,
@@ -351,6 +373,7 @@ ngx_http_zapier_exit_process(ngx_cycle_t *cycle)
     ngx_http_zapier_main_conf_t  *zmcf;
 
     ngx_http_zapier_oauth_exit_worker();
+    ngx_http_zapier_keys_exit_worker();
     ngx_http_zapier_connect_exit_worker();
     ngx_http_zapier_poll_exit_worker();
 

@@ -12,6 +12,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
+#include <ngx_zapier_state.h>
 #include <ngx_zapier_envelope.h>
 #include <ngx_zapier_tenant.h>
 #include <ngx_zapier_oauth.h>
@@ -77,6 +78,18 @@ typedef struct {
 } ngx_http_zapier_app_t;
 
 
+/* zapier_callback_secret, zapier_callback_keys */
+typedef struct {
+    u_char                     key[NGX_ZAPIER_STATE_KEY_LEN];
+    ngx_uint_t                 ready;      /* there is a secret */
+    ngx_str_t                  keys;       /* URI of a location */
+    ngx_str_t                  issuer;     /* empty: any */
+    ngx_str_t                  audience;
+    ngx_http_zapier_mention_t  sent;       /* the first "zapier_callback URL" */
+    ngx_http_zapier_mention_t  received;
+} ngx_http_zapier_callbacks_t;
+
+
 typedef struct {
     ngx_str_t                  zone_name;
     size_t                     zone_size;
@@ -105,12 +118,16 @@ typedef struct {
     ngx_zapier_tokens_t       *tokens;
     ngx_zapier_limits_t        limits;
     ngx_zapier_runs_t          runs;
+    ngx_http_zapier_callbacks_t  callbacks;
 } ngx_http_zapier_main_conf_t;
 
 
 typedef struct ngx_http_zapier_connect_conf_s  ngx_http_zapier_connect_conf_t;
 typedef struct ngx_http_zapier_queue_conf_s    ngx_http_zapier_queue_conf_t;
 typedef struct ngx_http_zapier_wait_conf_s     ngx_http_zapier_wait_conf_t;
+typedef struct ngx_http_zapier_callback_conf_s
+    ngx_http_zapier_callback_conf_t;
+typedef struct ngx_http_zapier_callback_s      ngx_http_zapier_callback_t;
 typedef struct ngx_http_zapier_run_s           ngx_http_zapier_run_t;
 typedef struct ngx_http_zapier_poll_s          ngx_http_zapier_poll_t;
 typedef struct ngx_http_zapier_idem_conf_s     ngx_http_zapier_idem_conf_t;
@@ -139,12 +156,16 @@ typedef struct {
     ngx_http_zapier_wait_conf_t  *wait;    /* zapier_wait, NULL: off */
     ngx_http_zapier_idem_conf_t  *idem;    /* zapier_idempotency, NULL: off */
 
+    ngx_http_zapier_callback_conf_t  *callback;  /* zapier_callback, NULL:
+                                                     off */
+
     ngx_http_zapier_connect_conf_t  *connect;  /* zapier_connect */
 
     /* the first directive here that does nothing without ... */
     ngx_http_zapier_mention_t  needs_tenant;
     ngx_http_zapier_mention_t  needs_body;
     ngx_http_zapier_mention_t  needs_refresh;
+    ngx_http_zapier_mention_t  needs_wait;
 
     /* the zapier_body whose max= is in force, if it has one */
     ngx_http_zapier_mention_t  sized;
@@ -230,6 +251,7 @@ typedef struct {
     ngx_http_zapier_text_t    *text;       /* the call's answer, if kept */
 
     void                      *admin;      /* of zapier_admin */
+    ngx_http_zapier_callback_t  *callback; /* that it brings */
     ngx_http_request_t        *bearer;     /* that has sent the token */
 
     unsigned                   reading:1;  /* inside the body reader */

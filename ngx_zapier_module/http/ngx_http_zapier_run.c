@@ -11,6 +11,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_callback.h>
 #include <ngx_http_zapier_idem.h>
 #include <ngx_http_zapier_run.h>
 #include <ngx_http_zapier_runner.h>
@@ -198,6 +199,14 @@ ngx_http_zapier_run_await(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
     wait->keep = zlcf->wait->keep;
     wait->max = zlcf->wait->max;
     wait->started = ctx->run->post && !ctx->run->replayed;
+    if (wait->started
+        && ctx->run->callback.len != 0
+        && ngx_zapier_envelope_called_back(ctx->envelope))
+    {
+        wait->callback = ctx->run->callback;
+        wait->patience = zlcf->callback->patience;
+    }
+
     wait->pool = r->pool;
     wait->origin = ngx_http_zapier_poll_origin;
     wait->handler = ngx_http_zapier_run_handler;

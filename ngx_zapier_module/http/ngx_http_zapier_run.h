@@ -18,6 +18,11 @@
 #include <ngx_zapier_run.h>
 
 
+/* bytes of a result, and ms that it is kept, at most */
+#define NGX_HTTP_ZAPIER_WAIT_MAX   (1024 * 1024 - 1024)
+#define NGX_HTTP_ZAPIER_WAIT_KEEP  (7 * 24 * 3600 * 1000)
+
+
 /* zapier_wait */
 struct ngx_http_zapier_wait_conf_s {
     ngx_msec_t                 time;       /* ms */
@@ -31,6 +36,7 @@ struct ngx_http_zapier_wait_conf_s {
 struct ngx_http_zapier_run_s {
     ngx_zapier_run_wait_t      wait;
     ngx_str_t                  id;
+    ngx_str_t                  callback;   /* name of its callback, or empty */
     ngx_msec_t                 since;      /* ngx_current_msec */
     ngx_msec_t                 time;       /* ms that it may take */
     unsigned                   post:1;

@@ -11,6 +11,7 @@ use Mojo::Util qw(b64_encode decode monkey_patch);
 use Time::HiRes ();
 
 use Sandbox::Answer;
+use Sandbox::Callback;
 use Sandbox::Catalog;
 use Sandbox::Guard;
 use Sandbox::Limits;
@@ -33,6 +34,7 @@ monkey_patch 'Mojo::Message::Request', extract_start_line => sub ($req, $text) {
 
 
 has answers  => sub { Sandbox::Answer->new };
+has callback => sub ($self) { Sandbox::Callback->new(app => $self) };
 has catalog  => sub ($self) { Sandbox::Catalog->new(app => $self) };
 has guard    => sub ($self) { Sandbox::Guard->new(app => $self) };
 has limits   => sub { Sandbox::Limits->new };
@@ -53,6 +55,7 @@ sub startup ($self) {
 
     $self->oauth->routes($r);
     $self->control($r->any('/_sandbox'));
+    $self->callback->routes($r, $r->any('/_sandbox'));
 
     # the plugin finds the route of an operation by its name
     $r->post('/v2/action-runs' => sub ($c) { $self->create_run($c) },
@@ -70,7 +73,7 @@ sub startup ($self) {
     });
 
     # control, and the other host: its calls are in the statistics of it
-    my $aside = qr{^/(?:_sandbox|oauth|v2/authorize)(?:/|\z)};
+    my $aside = qr{^/(?:_sandbox|oauth|v2/authorize|\.well-known)(?:/|\z)};
 
     $self->hook(before_dispatch => sub ($c) {
         $self->record($c) if $c->req->url->path !~ $aside;
@@ -276,7 +279,13 @@ sub create_run ($self, $c) {
 
     $seen->{run} = $id;
     $self->runs({}) if keys %{$self->runs} >= 100_000;
-    $self->runs->{$id} = $self->new_run($c);
+    $self->runs->{$id} = my $run = $self->new_run($c);
+
+    if (my $url = $c->req->json->{data}{callback_url}) {
+        $self->callback->later($url, $run,
+                               qq({"data":{"type":"run","id":"$id",)
+                               . outcome($run, 0) . '}}');
+    }
 
     $self->reply($c, 200, {},
                  json_text({data => {type => 'run', id => $id}}));
@@ -330,6 +339,7 @@ sub uuid ($self) {
 #   status    of the end ("success")
 #   results   JSON text as it is to be sent
 #   errors    the same
+#   callback  see Sandbox::Callback
 
 sub new_run ($self, $c) {
     my $inputs = eval { $c->req->json->{data}{inputs}{sandbox} };
@@ -352,14 +362,19 @@ sub read_run ($self, $c) {
     my $waiting = defined $run->{duration}
         ? Time::HiRes::time - $run->{started} < $run->{duration} / 1000
         : $run->{polls}-- > 0;
+
+    $self->reply($c, $waiting && $run->{accepted} ? 202 : 200, {},
+        '{"data":{"type":"run",' . outcome($run, $waiting) . '}}');
+}
+
+
+sub outcome ($run, $waiting) {
     my $status  = $waiting ? $run->{pending} // 'waiting'
                            : $run->{status} // 'success';
     my $results = $waiting ? '[]' : $run->{results} // '[{"ok":true}]';
     my $errors  = $waiting ? '[]' : $run->{errors} // '[]';
 
-    $self->reply($c, $waiting && $run->{accepted} ? 202 : 200, {},
-        qq({"data":{"type":"run","status":"$status",)
-        . qq("results":$results,"errors":$errors}}));
+    return qq("status":"$status","results":$results,"errors":$errors);
 }
 
 

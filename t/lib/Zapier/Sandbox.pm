@@ -56,6 +56,14 @@ sub script { my $self = shift; $self->control(POST => '/script', [@_]) }
 sub config { my $self = shift; $self->control(PUT => '/config', {@_}) }
 
 
+# A token as callbacks have: sign(key => 'other', claims => {exp => 0});
+# callbacks: what they were answered with
+
+sub sign { my $self = shift; $self->control(POST => '/sign', {@_})->{token} }
+sub rotate { $_[0]->control(POST => '/rotate') }
+sub callbacks { @{$_[0]->control(GET => '/callbacks')} }
+
+
 # What arrived, oldest first; "body" is replaced by the bytes.
 
 sub requests {
