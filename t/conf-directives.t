@@ -1346,3 +1346,59 @@ invalid value "required" in "zapier_idempotency": "off" stands alone
 --- must_die
 --- error_log
 invalid value "deadline=0" in "zapier_retry": a time from 1ms to 1h is needed
+
+=== TEST 165: zapier_callback without zapier_wait
+--- config
+    location / {
+        zapier_tenant   a;
+        zapier_body     action_run;
+        zapier_callback https://gateway.example.com/callback;
+    }
+--- must_die
+--- error_log
+"zapier_callback" "https://gateway.example.com/callback" has no effect, it needs "zapier_wait TIME" in the same location
+
+=== TEST 166: zapier_callback without zapier_body
+--- config
+    location / {
+        zapier_tenant   a;
+        zapier_wait     1s;
+        zapier_callback https://gateway.example.com/callback;
+    }
+--- must_die
+--- error_log
+has no effect, it needs "zapier_body action_run" in the same location
+
+=== TEST 167: zapier_callback with something that is no URL
+--- config
+    location / {
+        zapier_callback /callback;
+    }
+--- must_die
+--- error_log
+invalid value "/callback" in "zapier_callback": "off", "receive" or a URL without variables, query and fragment is needed
+
+=== TEST 168: zapier_callback poll=
+--- config
+    location / {
+        zapier_callback https://gateway.example.com/callback poll=2m;
+    }
+--- must_die
+--- error_log
+invalid value "poll=2m" in "zapier_callback": "poll=" with a time from 1ms to 60s is needed
+
+=== TEST 169: zapier_callback without a secret
+--- config
+    location / {
+        zapier_callback receive;
+    }
+--- must_die
+--- error_log
+"zapier_callback" needs "zapier_callback_secret FILE" in the http block
+
+=== TEST 170: zapier_callback_keys needs a URI
+--- http_config
+    zapier_callback_keys https://zapier.com/.well-known/jwks.json;
+--- must_die
+--- error_log
+the URI of an internal location is needed, such as /zapier-keys
