@@ -41,7 +41,8 @@ static ngx_str_t  ngx_zapier_fault_codes[] = {
     ngx_string("empty"),
     ngx_string("unknown_field"),
     ngx_string("duplicate"),
-    ngx_string("ambiguous")
+    ngx_string("ambiguous"),
+    ngx_string("unknown_action")
 };
 
 
@@ -224,6 +225,35 @@ ngx_zapier_envelope_finish(ngx_zapier_envelope_t *e, ngx_str_t *before,
     e->called_back = 1;
 
     return NGX_OK;
+}
+
+
+void
+ngx_zapier_envelope_unknown_action(ngx_zapier_envelope_t *e)
+{
+    static ngx_str_t  pointers[] = { ngx_string("/action"),
+                                     ngx_string("/data/action") };
+
+    ngx_uint_t           inside;
+    ngx_zapier_fault_t  *fault;
+
+    inside = (e->shape == ZE_ENVELOPED);
+
+    fault = &e->faults[0];
+    e->nfaults = 1;
+
+    fault->code = NGX_ZAPIER_FAULT_ACTION;
+    fault->offset = -1;
+    fault->detail = "There is no such action.";
+    fault->pointer = NULL;
+    fault->pointer_len = 0;
+
+    /* it may be the location's */
+
+    if (e->shape != ZE_BARE_INPUTS && (e->seen[inside] & ZE_ACTION)) {
+        fault->pointer = pointers[inside].data;
+        fault->pointer_len = pointers[inside].len;
+    }
 }
 
 

@@ -33,7 +33,8 @@ typedef enum {
     NGX_ZAPIER_FAULT_EMPTY,         /* empty */
     NGX_ZAPIER_FAULT_UNKNOWN,       /* unknown_field */
     NGX_ZAPIER_FAULT_DUPLICATE,     /* duplicate */
-    NGX_ZAPIER_FAULT_AMBIGUOUS      /* ambiguous */
+    NGX_ZAPIER_FAULT_AMBIGUOUS,     /* ambiguous */
+    NGX_ZAPIER_FAULT_ACTION         /* unknown_action */
 } ngx_zapier_fault_e;
 
 
@@ -93,6 +94,9 @@ ngx_int_t ngx_zapier_envelope_feed(ngx_zapier_envelope_t *e, u_char **pos,
  */
 ngx_int_t ngx_zapier_envelope_finish(ngx_zapier_envelope_t *e,
     ngx_str_t *before, ngx_str_t *after);
+
+/* After NGX_OK of finish: there is no such action, which is its fault. */
+void ngx_zapier_envelope_unknown_action(ngx_zapier_envelope_t *e);
 
 /*
  * The faults in the order of the text, *n of them; the array belongs to

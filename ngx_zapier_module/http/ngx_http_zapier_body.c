@@ -14,6 +14,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_action.h>
 #include <ngx_http_zapier_callback.h>
 #include <ngx_http_zapier_idem.h>
 
@@ -216,7 +217,8 @@ ngx_http_zapier_body_handler(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_zapier_body_finish(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 {
-    ngx_str_t  before, after;
+    ngx_str_t                    before, after;
+    ngx_http_zapier_loc_conf_t  *zlcf;
 
     if (ctx->body_too_large || ctx->body_rc == NGX_ERROR) {
         return (ctx->body_rc == NGX_ERROR) ? NGX_ERROR : NGX_OK;
@@ -233,6 +235,14 @@ ngx_http_zapier_body_finish(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     }
 
     if (ngx_http_zapier_body_wrap(r, ctx, &before, &after) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
+
+    if (zlcf->action_map != NULL
+        && ngx_http_zapier_action_apply(r, ctx) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 

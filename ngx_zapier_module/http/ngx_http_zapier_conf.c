@@ -8,6 +8,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_action.h>
 #include <ngx_http_zapier_callback.h>
 #include <ngx_http_zapier_run.h>
 
@@ -127,6 +128,7 @@ ngx_http_zapier_create_loc_conf(ngx_conf_t *cf)
     zlcf->wait = NGX_CONF_UNSET_PTR;
     zlcf->idem = NGX_CONF_UNSET_PTR;
     zlcf->callback = NGX_CONF_UNSET_PTR;
+    zlcf->action_map = NGX_CONF_UNSET_PTR;
     zlcf->action = NGX_CONF_UNSET_PTR;
     zlcf->authentication = NGX_CONF_UNSET_PTR;
 
@@ -201,6 +203,7 @@ ngx_http_zapier_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_http_zapier_check_size(cf, conf, clcf);
 
+    ngx_http_zapier_action_merge(cf, prev, conf);
     ngx_http_zapier_callback_merge(cf, prev, conf);
 
     return ngx_http_zapier_connect_merge(cf, prev, conf);

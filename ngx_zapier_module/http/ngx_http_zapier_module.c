@@ -10,6 +10,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_action.h>
 #include <ngx_http_zapier_callback.h>
 #include <ngx_http_zapier_oauth.h>
 #include <ngx_http_zapier_run.h>
@@ -123,6 +124,13 @@ static ngx_command_t  ngx_http_zapier_commands[] = {
     { ngx_string("zapier_body"),
       NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
       ngx_http_zapier_body,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("zapier_action_map"),
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      ngx_http_zapier_action_map,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },

@@ -125,6 +125,7 @@ typedef struct {
 typedef struct ngx_http_zapier_connect_conf_s  ngx_http_zapier_connect_conf_t;
 typedef struct ngx_http_zapier_queue_conf_s    ngx_http_zapier_queue_conf_t;
 typedef struct ngx_http_zapier_wait_conf_s     ngx_http_zapier_wait_conf_t;
+typedef struct ngx_http_zapier_action_conf_s   ngx_http_zapier_action_conf_t;
 typedef struct ngx_http_zapier_callback_conf_s
     ngx_http_zapier_callback_conf_t;
 typedef struct ngx_http_zapier_callback_s      ngx_http_zapier_callback_t;
@@ -140,6 +141,7 @@ typedef struct {
     size_t                     body_max;
     ngx_http_complex_value_t  *action;
     ngx_http_complex_value_t  *authentication;
+    ngx_http_zapier_action_conf_t  *action_map;  /* NULL: off */
     ngx_str_t                  scope;
     ngx_uint_t                 auth;
     ngx_http_zapier_app_t     *app;        /* of zapier_auth app */

@@ -1,0 +1,81 @@
+
+/*
+ * Actions by name: what callers say, and what the upstream is sent instead.
+ *
+ * A body is in the upstream's shape already.  It is written anew, with every
+ * byte of the caller's inputs as it was.
+ */
+
+
+#ifndef _NGX_ZAPIER_ACTION_H_INCLUDED_
+#define _NGX_ZAPIER_ACTION_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+
+
+#define NGX_ZAPIER_ACTION_INPUTS  64    /* defaults of an action, at most */
+
+
+/* a member of an object: its name, and its value as JSON text */
+typedef struct {
+    ngx_str_t                  name;
+    ngx_str_t                  text;
+} ngx_zapier_member_t;
+
+
+typedef struct {
+    ngx_str_t                  name;
+    ngx_str_t                  action;          /* JSON text */
+    ngx_str_t                  authentication;  /* the same, or empty */
+    ngx_array_t                tenants;         /* ngx_zapier_member_t, their
+                                                   authentications, sorted */
+    ngx_array_t                inputs;          /* ngx_zapier_member_t,
+                                                   defaults */
+} ngx_zapier_action_t;
+
+
+/* where things stand in a body, values with their quotes */
+typedef struct {
+    ngx_str_t                  action;
+    ngx_str_t                  authentication;
+    ngx_str_t                  inputs;
+} ngx_zapier_action_body_t;
+
+
+/*
+ * Reads a map: {"NAME":{"action":ID, "authentication":ID,
+ * "authentications":{TENANT:ID, ...}, "inputs":{...}}, ...}.  All is copied
+ * to pool.
+ *
+ * NGX_OK        actions is a sorted array of ngx_zapier_action_t
+ * NGX_DECLINED  it is at fault: where is a JSON pointer (or empty), why a
+ *               text; both are in pool
+ * NGX_ERROR     no memory
+ */
+ngx_int_t ngx_zapier_action_map(ngx_pool_t *pool, ngx_str_t *text,
+    ngx_array_t *actions, ngx_str_t *where, ngx_str_t *why);
+
+/* NGX_OK, or NGX_DECLINED: the body has another shape. */
+ngx_int_t ngx_zapier_action_parse(ngx_str_t *body,
+    ngx_zapier_action_body_t *parts);
+
+/*
+ * The action that the body names.  NULL: it is none of the map.
+ */
+ngx_zapier_action_t *ngx_zapier_action_find(ngx_array_t *actions,
+    ngx_zapier_action_body_t *parts);
+
+/*
+ * Writes the body anew, in pool: the id for the name, the tenant's
+ * authentication if it is null, inputs that are missing.
+ *
+ * NGX_OK or NGX_ERROR (no memory)
+ */
+ngx_int_t ngx_zapier_action_write(ngx_pool_t *pool,
+    ngx_zapier_action_t *action, ngx_str_t *tenant, ngx_str_t *body,
+    ngx_zapier_action_body_t *parts);
+
+
+#endif /* _NGX_ZAPIER_ACTION_H_INCLUDED_ */
