@@ -205,6 +205,8 @@ subtest 'sizes' => sub {
 };
 
 
+is_deeply [$node->complaints], [], 'no alerts';
+
 subtest 'wrong maps' => sub {
     my %wrong = (
         '{"a":{"action":"x"},}'          => 'line 1: ',
@@ -244,7 +246,6 @@ subtest 'wrong maps' => sub {
 };
 
 
-is_deeply [$node->complaints], [], 'no alerts';
 ok $node->stop, 'stopped in time';
 
 done_testing;
