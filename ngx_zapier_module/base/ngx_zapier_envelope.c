@@ -42,7 +42,8 @@ static ngx_str_t  ngx_zapier_fault_codes[] = {
     ngx_string("unknown_field"),
     ngx_string("duplicate"),
     ngx_string("ambiguous"),
-    ngx_string("unknown_action")
+    ngx_string("unknown_action"),
+    ngx_string("too_many")
 };
 
 
@@ -627,7 +628,6 @@ static ngx_int_t
 ngx_zapier_envelope_fault(ngx_zapier_envelope_t *e, ngx_zapier_fault_t *fault,
     ngx_uint_t shapes, u_char *key, size_t len)
 {
-    size_t   i;
     u_char  *p;
 
     if (e->nfaults == NGX_ZAPIER_ENVELOPE_FAULTS
@@ -654,18 +654,7 @@ ngx_zapier_envelope_fault(ngx_zapier_envelope_t *e, ngx_zapier_fault_t *fault,
     }
 
     if (key) {
-        *p++ = '/';
-
-        for (i = 0; i < len; i++) {
-
-            if (key[i] == '~' || key[i] == '/') {
-                *p++ = '~';
-                *p++ = (key[i] == '~') ? '0' : '1';
-
-            } else {
-                *p++ = key[i];
-            }
-        }
+        p = ngx_zapier_json_pointer(p, key, len);
     }
 
     fault->pointer_len = p - fault->pointer;

@@ -34,7 +34,8 @@ typedef enum {
     NGX_ZAPIER_FAULT_UNKNOWN,       /* unknown_field */
     NGX_ZAPIER_FAULT_DUPLICATE,     /* duplicate */
     NGX_ZAPIER_FAULT_AMBIGUOUS,     /* ambiguous */
-    NGX_ZAPIER_FAULT_ACTION         /* unknown_action */
+    NGX_ZAPIER_FAULT_ACTION,        /* unknown_action */
+    NGX_ZAPIER_FAULT_TOO_MANY       /* too_many */
 } ngx_zapier_fault_e;
 
 

@@ -107,6 +107,10 @@ ngx_int_t ngx_zapier_json_finish(ngx_zapier_json_t *json);
  */
 uintptr_t ngx_zapier_json_quote(u_char *dst, u_char *text, size_t len);
 
+/* Writes "/" and key as a token of a JSON pointer (RFC 6901), at most
+ * 1 + 2 * len bytes; returns the end. */
+u_char *ngx_zapier_json_pointer(u_char *dst, u_char *key, size_t len);
+
 /* NGX_OK if text is well-formed UTF-8 (RFC 3629), else NGX_DECLINED. */
 ngx_int_t ngx_zapier_json_utf8(u_char *text, size_t len);
 

@@ -140,3 +140,25 @@ ngx_zapier_json_sequence(u_char *p, size_t len)
 
     return n;
 }
+
+
+u_char *
+ngx_zapier_json_pointer(u_char *dst, u_char *key, size_t len)
+{
+    size_t  i;
+
+    *dst++ = '/';
+
+    for (i = 0; i < len; i++) {
+
+        if (key[i] == '~' || key[i] == '/') {
+            *dst++ = '~';
+            *dst++ = (key[i] == '~') ? '0' : '1';
+
+        } else {
+            *dst++ = key[i];
+        }
+    }
+
+    return dst;
+}
