@@ -15,6 +15,7 @@
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
 #include <ngx_http_zapier_action.h>
+#include <ngx_http_zapier_bulk.h>
 #include <ngx_http_zapier_callback.h>
 #include <ngx_http_zapier_idem.h>
 
@@ -51,6 +52,8 @@ static ngx_int_t ngx_http_zapier_body_partial(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 static ngx_int_t ngx_http_zapier_body_rescan(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
+static ngx_int_t ngx_http_zapier_body_split(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
 static ngx_buf_t *ngx_http_zapier_body_collect(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 static ngx_chain_t *ngx_http_zapier_body_link(ngx_pool_t *pool, u_char *pos,
@@ -73,12 +76,19 @@ ngx_http_zapier_body_read(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
         /* another module has read it */
 
-        if (ctx->envelope == NULL) {
+        if (ctx->envelope == NULL && ctx->bulk == NULL) {
             return NGX_OK;
         }
 
         if (r->request_body->rest > 0) {
             return ngx_http_zapier_body_partial(r, ctx);
+        }
+
+        if (ctx->bulk != NULL) {
+            ctx->body_done = 1;
+
+            return (ngx_http_zapier_body_split(r, ctx) == NGX_OK)
+                   ? NGX_OK : NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
         if (ngx_http_zapier_body_rescan(r, ctx) != NGX_OK) {
@@ -138,6 +148,10 @@ ngx_http_zapier_body_init(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     ctx->received = 0;
     ctx->body_length = 0;
 
+    if (ctx->bulk != NULL) {
+        return NGX_OK;
+    }
+
     ctx->envelope = ngx_zapier_envelope_create(r->pool, &ctx->action,
                                                &ctx->authentication);
 
@@ -196,6 +210,10 @@ ngx_http_zapier_body_handler(ngx_http_request_t *r)
     if (ctx->envelope != NULL
         && ngx_http_zapier_body_finish(r, ctx) != NGX_OK)
     {
+        ctx->body_rc = NGX_ERROR;
+    }
+
+    if (ctx->bulk != NULL && ngx_http_zapier_body_split(r, ctx) != NGX_OK) {
         ctx->body_rc = NGX_ERROR;
     }
 
@@ -364,7 +382,7 @@ ngx_http_zapier_body_filter(ngx_http_request_t *r, ngx_chain_t *in)
         ngx_http_zapier_idem_feed(ctx, in);
     }
 
-    if (ctx->envelope == NULL) {
+    if (ctx->envelope == NULL && ctx->bulk == NULL) {
         return ngx_http_next_request_body_filter(r, in);
     }
 
@@ -439,6 +457,12 @@ ngx_http_zapier_body_scan(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
     if (ctx->received > (off_t) zlcf->body_max) {
         ctx->body_too_large = 1;
         ctx->body_rc = NGX_DECLINED;
+        return NGX_OK;
+    }
+
+    /* items are looked for when all is there */
+
+    if (ctx->envelope == NULL) {
         return NGX_OK;
     }
 
@@ -554,9 +578,41 @@ ngx_http_zapier_body_rescan(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 }
 
 
+static ngx_int_t
+ngx_http_zapier_body_split(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_buf_t    *b;
+    ngx_str_t     text;
+    ngx_chain_t  *cl;
+
+    if (ctx->body_rc != NGX_OK) {
+        return (ctx->body_rc == NGX_DECLINED) ? NGX_OK : NGX_ERROR;
+    }
+
+    cl = r->request_body->bufs;
+
+    if (cl != NULL && cl->next == NULL && !cl->buf->in_file) {
+        b = cl->buf;
+
+    } else {
+        b = ngx_http_zapier_body_collect(r, ctx);
+        if (b == NULL) {
+            return ctx->body_too_large ? NGX_OK : NGX_ERROR;
+        }
+    }
+
+    text.data = b->pos;
+    text.len = b->last - b->pos;
+
+    ctx->body_rc = ngx_http_zapier_bulk_split(ctx, &text);
+
+    return (ctx->body_rc == NGX_ERROR) ? NGX_ERROR : NGX_OK;
+}
+
+
 /*
  * The only place where a body is read from a file: another module has read
- * it before this one could look.
+ * it before this one could look, or it has several runs.
  */
 
 static ngx_buf_t *

@@ -120,6 +120,7 @@ ngx_http_zapier_create_loc_conf(ngx_conf_t *cf)
     zlcf->body_max = NGX_CONF_UNSET_SIZE;
     zlcf->auth = NGX_CONF_UNSET_UINT;
     zlcf->limits = NGX_CONF_UNSET_PTR;
+    zlcf->bulk = NGX_CONF_UNSET_PTR;
     zlcf->fallback = NGX_CONF_UNSET_UINT;
     zlcf->dry_run = NGX_CONF_UNSET_UINT;
     zlcf->queue = NGX_CONF_UNSET_PTR;
@@ -155,6 +156,7 @@ ngx_http_zapier_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
     ngx_conf_merge_uint_value(conf->body, prev->body, NGX_HTTP_ZAPIER_BODY_OFF);
     ngx_conf_merge_size_value(conf->body_max, prev->body_max,
                               NGX_HTTP_ZAPIER_BODY_MAX);
+    ngx_conf_merge_ptr_value(conf->bulk, prev->bulk, NULL);
     ngx_conf_merge_ptr_value(conf->action, prev->action, NULL);
     ngx_conf_merge_ptr_value(conf->authentication, prev->authentication, NULL);
     ngx_conf_merge_str_value(conf->scope, prev->scope, "");

@@ -8,6 +8,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_bulk.h>
 #include <ngx_http_zapier_idem.h>
 #include <ngx_http_zapier_run.h>
 
@@ -87,6 +88,7 @@ ngx_http_zapier_redirected(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     ctx->attempts = 0;
     ctx->call = NULL;
     ngx_http_zapier_idem_end(ctx);
+    ngx_http_zapier_bulk_cancel(ctx);
 
     ctx->run = NULL;
     ctx->idem = NULL;
@@ -192,6 +194,7 @@ ngx_http_zapier_cleanup(void *data)
 
     ngx_http_zapier_run_cancel(ctx);
     ngx_http_zapier_idem_end(ctx);
+    ngx_http_zapier_bulk_cancel(ctx);
 
     if (ctx->retry_event.timer_set) {
         ngx_del_timer(&ctx->retry_event);

@@ -9,6 +9,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_bulk.h>
 #include <ngx_http_zapier_directive.h>
 
 
@@ -16,6 +17,18 @@
 #define NGX_HTTP_ZAPIER_ZONE_MIN  (256 * 1024)
 
 
+/* alone requests and connections of one request of a caller */
+#define NGX_HTTP_ZAPIER_BULK_ITEMS_MAX     1000
+#define NGX_HTTP_ZAPIER_BULK_PARALLEL_MAX  64
+#define NGX_HTTP_ZAPIER_BULK_DEADLINE_MAX  3600000
+
+
+static char *ngx_http_zapier_body_size(ngx_conf_t *cf,
+    ngx_http_zapier_loc_conf_t *zlcf, ngx_str_t *value, ngx_str_t *text);
+static char *ngx_http_zapier_bulk_parameter(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_http_zapier_bulk_conf_t *bulk);
+static char *ngx_http_zapier_bulk_number(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_str_t *text, ngx_uint_t max, ngx_uint_t *np);
 static ngx_uint_t ngx_http_zapier_names_itself(ngx_conf_t *cf,
     ngx_http_complex_value_t *cv, ngx_str_t *name);
 
@@ -139,8 +152,8 @@ ngx_http_zapier_body(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_zapier_loc_conf_t *zlcf = conf;
 
-    ssize_t     size;
-    ngx_str_t  *value, rest;
+    ngx_str_t   *value, rest;
+    ngx_uint_t   i;
 
     if (zlcf->body != NGX_CONF_UNSET_UINT) {
         return "is duplicate";
@@ -148,43 +161,145 @@ ngx_http_zapier_body(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
+    zlcf->bulk = NULL;
+
     if (ngx_strcmp(value[1].data, "off") == 0) {
         zlcf->body = NGX_HTTP_ZAPIER_BODY_OFF;
 
     } else if (ngx_strcmp(value[1].data, "action_run") == 0) {
         zlcf->body = NGX_HTTP_ZAPIER_BODY_ACTION_RUN;
-        zlcf->body_max = NGX_HTTP_ZAPIER_BODY_MAX;
 
-        ngx_http_zapier_mention(cf, &zlcf->needs_tenant);
+    } else if (ngx_strcmp(value[1].data, "action_runs") == 0) {
+        zlcf->body = NGX_HTTP_ZAPIER_BODY_ACTION_RUNS;
+
+        zlcf->bulk = ngx_palloc(cf->pool, sizeof(ngx_http_zapier_bulk_conf_t));
+        if (zlcf->bulk == NULL) {
+            return NGX_CONF_ERROR;
+        }
+
+        zlcf->bulk->items = NGX_HTTP_ZAPIER_BULK_ITEMS;
+        zlcf->bulk->parallel = NGX_HTTP_ZAPIER_BULK_PARALLEL;
+        zlcf->bulk->deadline = NGX_HTTP_ZAPIER_BULK_DEADLINE;
 
     } else {
         return ngx_http_zapier_invalid(cf, &value[1],
-                                       "\"off\" or \"action_run\" is needed");
+                                       "\"off\", \"action_run\" or "
+                                       "\"action_runs\" is needed");
     }
 
-    if (cf->args->nelts == 2) {
-        return NGX_CONF_OK;
+    if (zlcf->body != NGX_HTTP_ZAPIER_BODY_OFF) {
+        zlcf->body_max = NGX_HTTP_ZAPIER_BODY_MAX;
+
+        ngx_http_zapier_mention(cf, &zlcf->needs_tenant);
     }
 
-    if (zlcf->body == NGX_HTTP_ZAPIER_BODY_OFF
-        || !ngx_http_zapier_prefix(&value[2], "max=", &rest))
-    {
-        return ngx_http_zapier_invalid(cf, &value[2],
-                                       "only \"max=\" after \"action_run\" "
-                                       "is known");
+    for (i = 2; i < cf->args->nelts; i++) {
+
+        if (zlcf->body != NGX_HTTP_ZAPIER_BODY_OFF
+            && ngx_http_zapier_prefix(&value[i], "max=", &rest))
+        {
+            if (ngx_http_zapier_body_size(cf, zlcf, &value[i], &rest)
+                != NGX_CONF_OK)
+            {
+                return NGX_CONF_ERROR;
+            }
+
+            continue;
+        }
+
+        if (zlcf->bulk == NULL) {
+            return ngx_http_zapier_invalid(cf, &value[i],
+                                           "only \"max=\" after "
+                                           "\"action_run\" is known");
+        }
+
+        if (ngx_http_zapier_bulk_parameter(cf, &value[i], zlcf->bulk)
+            != NGX_CONF_OK)
+        {
+            return NGX_CONF_ERROR;
+        }
     }
 
-    size = ngx_parse_size(&rest);
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_zapier_body_size(ngx_conf_t *cf, ngx_http_zapier_loc_conf_t *zlcf,
+    ngx_str_t *value, ngx_str_t *text)
+{
+    ssize_t  size;
+
+    size = ngx_parse_size(text);
 
     if (size == NGX_ERROR || size == 0) {
-        return ngx_http_zapier_invalid(cf, &value[2],
+        return ngx_http_zapier_invalid(cf, value,
                                        "a size such as 1m is needed");
     }
 
     zlcf->body_max = size;
 
     ngx_http_zapier_mention(cf, &zlcf->sized);
-    zlcf->sized.value = value[2];
+    zlcf->sized.value = *value;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_zapier_bulk_parameter(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_http_zapier_bulk_conf_t *bulk)
+{
+    uint32_t   time;
+    ngx_str_t  rest;
+
+    if (ngx_http_zapier_prefix(value, "items=", &rest)) {
+        return ngx_http_zapier_bulk_number(cf, value, &rest,
+                                           NGX_HTTP_ZAPIER_BULK_ITEMS_MAX,
+                                           &bulk->items);
+    }
+
+    if (ngx_http_zapier_prefix(value, "parallel=", &rest)) {
+        return ngx_http_zapier_bulk_number(cf, value, &rest,
+                                           NGX_HTTP_ZAPIER_BULK_PARALLEL_MAX,
+                                           &bulk->parallel);
+    }
+
+    if (!ngx_http_zapier_prefix(value, "deadline=", &rest)) {
+        return ngx_http_zapier_invalid(cf, value,
+                                       "\"max=\", \"items=\", \"parallel=\" "
+                                       "or \"deadline=\" is needed");
+    }
+
+    if (ngx_http_zapier_time(&rest, NGX_HTTP_ZAPIER_BULK_DEADLINE_MAX, &time)
+        != NGX_OK)
+    {
+        return ngx_http_zapier_invalid(cf, value,
+                                       "a time from 1ms to 1h is needed");
+    }
+
+    bulk->deadline = time;
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_zapier_bulk_number(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_str_t *text, ngx_uint_t max, ngx_uint_t *np)
+{
+    ngx_int_t  n;
+
+    n = ngx_atoi(text->data, text->len);
+
+    if (n < 1 || n > (ngx_int_t) max) {
+        return ngx_http_zapier_invalid(cf, value,
+                                       (max == NGX_HTTP_ZAPIER_BULK_ITEMS_MAX)
+                                       ? "a number from 1 to 1000 is needed"
+                                       : "a number from 1 to 64 is needed");
+    }
+
+    *np = n;
 
     return NGX_CONF_OK;
 }

@@ -9,6 +9,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_bulk.h>
 
 
 static void ngx_http_zapier_error_limits(ngx_http_request_t *r,
@@ -16,8 +17,6 @@ static void ngx_http_zapier_error_limits(ngx_http_request_t *r,
 static ngx_int_t ngx_http_zapier_error_headers(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx, ngx_uint_t status,
     ngx_http_zapier_fault_t *fault);
-static ngx_buf_t *ngx_http_zapier_error_body(ngx_http_request_t *r,
-    ngx_uint_t status, ngx_http_zapier_fault_t *faults, ngx_uint_t n);
 static u_char *ngx_http_zapier_error_entry(u_char *p, ngx_uint_t status,
     ngx_http_zapier_fault_t *fault);
 static u_char *ngx_http_zapier_error_title(u_char *p, ngx_str_t *code);
@@ -59,7 +58,15 @@ ngx_http_zapier_error(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
 
     ngx_http_zapier_error_limits(r, ctx);
 
-    b = ngx_http_zapier_error_body(r, status, faults, n);
+    if (ctx->item != NULL
+        && ngx_http_zapier_item_place(ctx->item, r->pool, faults, n)
+           != NGX_OK)
+    {
+        ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
+        return NGX_DONE;
+    }
+
+    b = ngx_http_zapier_error_body(r->pool, status, faults, n);
 
     if (b == NULL
         || ngx_http_zapier_error_headers(r, ctx, status, &faults[0])
@@ -119,13 +126,12 @@ ngx_http_zapier_error_limits(ngx_http_request_t *r,
 ngx_int_t
 ngx_http_zapier_body_error(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 {
-    ngx_uint_t                i, n;
+    ngx_uint_t                n;
     ngx_zapier_fault_t       *found;
     ngx_http_zapier_fault_t   faults[NGX_ZAPIER_ENVELOPE_FAULTS];
 
-    ngx_memzero(faults, sizeof(faults));
-
     if (ctx->body_too_large) {
+        ngx_memzero(faults, sizeof(ngx_http_zapier_fault_t));
         faults[0].offset = -1;
         ngx_str_set(&faults[0].code, "body_too_large");
         ngx_str_set(&faults[0].detail, "The body is larger than this gateway "
@@ -135,9 +141,29 @@ ngx_http_zapier_body_error(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
                                      faults, 1);
     }
 
-    found = ngx_zapier_envelope_faults(ctx->envelope, &n);
+    if (ctx->bulk != NULL) {
+        found = &ctx->bulk->found.fault;
+        n = 1;
+
+    } else {
+        found = ngx_zapier_envelope_faults(ctx->envelope, &n);
+    }
+
+    n = ngx_http_zapier_faults(found, n, faults);
+
+    return ngx_http_zapier_error(r, ctx, NGX_HTTP_BAD_REQUEST, faults, n);
+}
+
+
+ngx_uint_t
+ngx_http_zapier_faults(ngx_zapier_fault_t *found, ngx_uint_t n,
+    ngx_http_zapier_fault_t *faults)
+{
+    ngx_uint_t  i;
 
     n = ngx_min(n, NGX_ZAPIER_ENVELOPE_FAULTS);
+
+    ngx_memzero(faults, n * sizeof(ngx_http_zapier_fault_t));
 
     for (i = 0; i < n; i++) {
         faults[i].code = *ngx_zapier_fault_code(found[i].code);
@@ -148,7 +174,7 @@ ngx_http_zapier_body_error(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
         faults[i].offset = found[i].offset;
     }
 
-    return ngx_http_zapier_error(r, ctx, NGX_HTTP_BAD_REQUEST, faults, n);
+    return n;
 }
 
 
@@ -220,8 +246,8 @@ ngx_http_zapier_error_headers(ngx_http_request_t *r,
 }
 
 
-static ngx_buf_t *
-ngx_http_zapier_error_body(ngx_http_request_t *r, ngx_uint_t status,
+ngx_buf_t *
+ngx_http_zapier_error_body(ngx_pool_t *pool, ngx_uint_t status,
     ngx_http_zapier_fault_t *faults, ngx_uint_t n)
 {
     size_t       len;
@@ -237,7 +263,7 @@ ngx_http_zapier_error_body(ngx_http_request_t *r, ngx_uint_t status,
                                        faults[i].pointer.len);
     }
 
-    b = ngx_create_temp_buf(r->pool, len);
+    b = ngx_create_temp_buf(pool, len);
     if (b == NULL) {
         return NULL;
     }

@@ -8,6 +8,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_bulk.h>
 #include <ngx_http_zapier_idem.h>
 #include <ngx_http_zapier_oauth.h>
 #include <ngx_http_zapier_queue.h>
@@ -60,6 +61,11 @@ ngx_http_zapier_header_filter(ngx_http_request_t *r)
     if (ctx->poll != NULL) {
         ngx_http_zapier_limit_observe(r, ctx);
         return ngx_http_zapier_poll_header(r, ctx);
+    }
+
+    if (ctx->item != NULL) {
+        ngx_http_zapier_limit_observe(r, ctx);
+        return ngx_http_zapier_item_header(r, ctx);
     }
 
     if (ctx->claim.nscopes == 0) {
@@ -128,8 +134,19 @@ ngx_http_zapier_output_filter(ngx_http_request_t *r, ngx_chain_t *in)
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_zapier_module);
 
+    /* there is no client behind these, not even after an error_page */
+
+    if (ctx == NULL && r->internal) {
+        ctx = ngx_http_zapier_get_ctx(r);
+    }
+
     if (ctx != NULL && ctx->poll != NULL) {
         ngx_http_zapier_poll_body(ctx, in);
+        return NGX_OK;
+    }
+
+    if (ctx != NULL && ctx->item != NULL) {
+        ngx_http_zapier_item_body(ctx, in);
         return NGX_OK;
     }
 

@@ -8,6 +8,7 @@
  *                                       -> TOKEN ...
  *                                       -> CALL_WAIT -> TOKEN ...
  *                                                    -> RUN_WAIT -> RUN_DONE
+ *           -> BULK_WAIT -> BULK_DONE
  *
  * Any step may end in REFUSED.  Whatever runs the phases again finds its
  * way by the state alone.
@@ -18,6 +19,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_bulk.h>
 #include <ngx_http_zapier_idem.h>
 #include <ngx_http_zapier_managed.h>
 #include <ngx_http_zapier_queue.h>
@@ -117,6 +119,9 @@ ngx_http_zapier_handler(ngx_http_request_t *r)
     case NGX_HTTP_ZAPIER_IDEM_DONE:
         return ngx_http_zapier_check_idem(r, ctx);
 
+    case NGX_HTTP_ZAPIER_BULK_DONE:
+        return ngx_http_zapier_bulk_answer(r, ctx);
+
     case NGX_HTTP_ZAPIER_REFUSED:
         return NGX_DONE;
 
@@ -138,20 +143,34 @@ ngx_http_zapier_start(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
                : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    rc = ngx_http_zapier_check_tenant(r, ctx);
-    if (rc != NGX_OK) {
-        return rc;
+    if (ctx->item != NULL) {
+
+        if (ngx_http_zapier_item_enter(r, ctx) != NGX_OK) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+    } else {
+        rc = ngx_http_zapier_check_tenant(r, ctx);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        if (ngx_http_zapier_auth_identify(r, ctx) != NGX_OK
+            || ngx_http_zapier_limit_chain(r, ctx) != NGX_OK)
+        {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
     }
 
-    if (ngx_http_zapier_auth_identify(r, ctx) != NGX_OK
-        || ngx_http_zapier_limit_chain(r, ctx) != NGX_OK)
-    {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
+
+    if (ngx_http_zapier_is_bulk(r, zlcf, ctx)) {
+        rc = ngx_http_zapier_bulk_begin(r, ctx);
+
+        return (rc == NGX_OK) ? ngx_http_zapier_start_call(r, ctx) : rc;
     }
 
     /* what is known of a run needs neither a token nor quota */
-
-    zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
 
     if (zlcf->wait != NULL) {
         rc = ngx_http_zapier_run_start(r, ctx);
@@ -180,7 +199,7 @@ ngx_http_zapier_start_call(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
     /*
      * what is sure to be refused is refused before its body is read, but
-     * for what may have been answered already
+     * for what may have been answered already; items ask for themselves
      */
 
     zmcf = ngx_http_get_module_main_conf(r, ngx_http_zapier_module);
@@ -188,6 +207,7 @@ ngx_http_zapier_start_call(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     if (ctx->claim.nscopes != 0
         && !ctx->dry
         && ctx->idem == NULL
+        && ctx->bulk == NULL
         && (ngx_http_zapier_body_awaited(r)
             || ngx_zapier_limit_suspect(&zmcf->limits, &ctx->claim))
         && ngx_zapier_limit_peek(&zmcf->limits, &ctx->claim) != NGX_OK
@@ -307,6 +327,10 @@ ngx_http_zapier_start_token(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
     if (ctx->body_rc != NGX_OK) {
         return ngx_http_zapier_body_error(r, ctx);
+    }
+
+    if (ctx->bulk != NULL && ngx_http_zapier_bulk_idle(ctx->bulk)) {
+        return ngx_http_zapier_bulk_answer(r, ctx);
     }
 
     if (ctx->idem != NULL) {
@@ -459,6 +483,10 @@ ngx_http_zapier_start_limit(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     ngx_int_t                     rc;
     ngx_http_zapier_loc_conf_t   *zlcf;
     ngx_http_zapier_main_conf_t  *zmcf;
+
+    if (ctx->bulk != NULL) {
+        return ngx_http_zapier_bulk_start(r, ctx);
+    }
 
     if (ctx->claim.nscopes == 0 || ctx->claimed) {
 

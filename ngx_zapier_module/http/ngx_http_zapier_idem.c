@@ -13,6 +13,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_bulk.h>
 #include <ngx_http_zapier_idem.h>
 #include <ngx_http_zapier_retry.h>
 #include <ngx_http_zapier_run.h>
@@ -42,6 +43,8 @@ static ngx_int_t ngx_http_zapier_idem_refuse(ngx_http_request_t *r,
 ngx_int_t
 ngx_http_zapier_idem_start(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 {
+    u_char                       *p;
+    u_char                        index[1 + NGX_INT_T_LEN];
     ngx_int_t                     rc;
     ngx_str_t                     key;
     ngx_sha1_t                    sha1;
@@ -57,23 +60,19 @@ ngx_http_zapier_idem_start(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
         return NGX_OK;
     }
 
-    rc = ngx_http_zapier_idem_header(r, &key);
+    if (ctx->item != NULL) {
+        key = ctx->item->bulk->key;
 
-    if (rc == NGX_DECLINED) {
-        return !zlcf->idem->required
-               ? NGX_OK
-               : ngx_http_zapier_idem_refuse(r, ctx, NGX_HTTP_BAD_REQUEST,
-                                             "required",
-                                             "The Idempotency-Key header is "
-                                             "missing.");
+    } else {
+        rc = ngx_http_zapier_idem_find(r, ctx, &key);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
     }
 
-    if (rc == NGX_ERROR) {
-        return ngx_http_zapier_idem_refuse(r, ctx, NGX_HTTP_BAD_REQUEST,
-                                           "invalid_type",
-                                           "Idempotency-Key is to be one "
-                                           "string of 1 to 255 printable "
-                                           "characters.");
+    if (key.len == 0) {
+        return NGX_OK;
     }
 
     idem = ngx_pcalloc(r->pool, sizeof(ngx_http_zapier_idem_t));
@@ -92,6 +91,16 @@ ngx_http_zapier_idem_start(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
     ngx_sha1_init(&sha1);
     ngx_sha1_update(&sha1, key.data, key.len);
+
+    if (ctx->item != NULL) {
+
+        /* no key of another request has a line break in it */
+
+        p = ngx_sprintf(index, "\n%ui",
+                        (ngx_uint_t) (ctx->item - ctx->item->bulk->items));
+        ngx_sha1_update(&sha1, index, p - index);
+    }
+
     ngx_zapier_idem_digest(&sha1, idem->op.key);
 
     /* the same body sent elsewhere is another call */
@@ -107,6 +116,40 @@ ngx_http_zapier_idem_start(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     ctx->idem = idem;
 
     return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_zapier_idem_find(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
+    ngx_str_t *key)
+{
+    ngx_int_t                    rc;
+    ngx_http_zapier_loc_conf_t  *zlcf;
+
+    ngx_str_null(key);
+
+    rc = ngx_http_zapier_idem_header(r, key);
+
+    if (rc == NGX_OK) {
+        return NGX_OK;
+    }
+
+    if (rc == NGX_ERROR) {
+        return ngx_http_zapier_idem_refuse(r, ctx, NGX_HTTP_BAD_REQUEST,
+                                           "invalid_type",
+                                           "Idempotency-Key is to be one "
+                                           "string of 1 to 255 printable "
+                                           "characters.");
+    }
+
+    zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
+
+    return !zlcf->idem->required
+           ? NGX_OK
+           : ngx_http_zapier_idem_refuse(r, ctx, NGX_HTTP_BAD_REQUEST,
+                                         "required",
+                                         "The Idempotency-Key header is "
+                                         "missing.");
 }
 
 

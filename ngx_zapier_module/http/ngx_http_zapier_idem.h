@@ -49,6 +49,10 @@ struct ngx_http_zapier_idem_s {
 ngx_int_t ngx_http_zapier_idem_start(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 
+/* The caller's key, empty: he has none; as above. */
+ngx_int_t ngx_http_zapier_idem_find(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx, ngx_str_t *key);
+
 /* For the request body filter: takes the bytes into account. */
 void ngx_http_zapier_idem_feed(ngx_http_zapier_ctx_t *ctx, ngx_chain_t *in);
 

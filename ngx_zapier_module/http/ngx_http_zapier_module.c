@@ -122,7 +122,7 @@ static ngx_command_t  ngx_http_zapier_commands[] = {
       NULL },
 
     { ngx_string("zapier_body"),
-      NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_http_zapier_body,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,

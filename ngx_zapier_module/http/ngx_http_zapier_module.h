@@ -26,6 +26,7 @@
 
 #define NGX_HTTP_ZAPIER_BODY_OFF         0
 #define NGX_HTTP_ZAPIER_BODY_ACTION_RUN  1
+#define NGX_HTTP_ZAPIER_BODY_ACTION_RUNS 2
 
 #define NGX_HTTP_ZAPIER_BODY_MAX         (1024 * 1024)
 
@@ -133,12 +134,16 @@ typedef struct ngx_http_zapier_run_s           ngx_http_zapier_run_t;
 typedef struct ngx_http_zapier_poll_s          ngx_http_zapier_poll_t;
 typedef struct ngx_http_zapier_idem_conf_s     ngx_http_zapier_idem_conf_t;
 typedef struct ngx_http_zapier_idem_s          ngx_http_zapier_idem_t;
+typedef struct ngx_http_zapier_bulk_conf_s     ngx_http_zapier_bulk_conf_t;
+typedef struct ngx_http_zapier_bulk_s          ngx_http_zapier_bulk_t;
+typedef struct ngx_http_zapier_item_s          ngx_http_zapier_item_t;
 
 
 typedef struct {
     ngx_http_complex_value_t  *tenant;     /* NULL: the module is off */
     ngx_uint_t                 body;
     size_t                     body_max;
+    ngx_http_zapier_bulk_conf_t  *bulk;    /* of action_runs, else NULL */
     ngx_http_complex_value_t  *action;
     ngx_http_complex_value_t  *authentication;
     ngx_http_zapier_action_conf_t  *action_map;  /* NULL: off */
@@ -191,6 +196,8 @@ typedef enum {
     NGX_HTTP_ZAPIER_IDEM_WAIT,     /* for Redis */
     NGX_HTTP_ZAPIER_IDEM_DONE,
     NGX_HTTP_ZAPIER_RETRY_WAIT,
+    NGX_HTTP_ZAPIER_BULK_WAIT,     /* for items */
+    NGX_HTTP_ZAPIER_BULK_DONE,
     NGX_HTTP_ZAPIER_REFUSED
 } ngx_http_zapier_state_e;
 
@@ -250,6 +257,8 @@ typedef struct {
                                               zapier_wait */
     ngx_http_zapier_poll_t    *poll;       /* that it is made for */
     ngx_http_zapier_idem_t    *idem;       /* its Idempotency-Key */
+    ngx_http_zapier_bulk_t    *bulk;       /* it has several runs */
+    ngx_http_zapier_item_t    *item;       /* it is one of those */
     ngx_http_zapier_text_t    *text;       /* the call's answer, if kept */
 
     void                      *admin;      /* of zapier_admin */
@@ -511,6 +520,15 @@ ngx_int_t ngx_http_zapier_log_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_zapier_error(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx, ngx_uint_t status,
     ngx_http_zapier_fault_t *faults, ngx_uint_t n);
+
+/* The body of such an answer, in pool.  NULL: no memory. */
+ngx_buf_t *ngx_http_zapier_error_body(ngx_pool_t *pool, ngx_uint_t status,
+    ngx_http_zapier_fault_t *faults, ngx_uint_t n);
+
+/* Faults of a body as such of an answer, up to NGX_ZAPIER_ENVELOPE_FAULTS;
+ * returns how many. */
+ngx_uint_t ngx_http_zapier_faults(ngx_zapier_fault_t *found, ngx_uint_t n,
+    ngx_http_zapier_fault_t *faults);
 
 /* The same for the faults that the envelope has found. */
 ngx_int_t ngx_http_zapier_body_error(ngx_http_request_t *r,

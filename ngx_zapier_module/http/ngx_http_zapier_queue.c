@@ -9,6 +9,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_bulk.h>
 #include <ngx_http_zapier_directive.h>
 #include <ngx_http_zapier_queue.h>
 
@@ -176,7 +177,7 @@ ngx_http_zapier_queue_time(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
     ngx_http_zapier_queue_prefer(r, ctx, &time);
 
-    return time;
+    return ngx_http_zapier_bulk_left(ctx, time);
 }
 
 

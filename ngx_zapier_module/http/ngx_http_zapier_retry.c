@@ -12,6 +12,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_bulk.h>
 #include <ngx_http_zapier_retry.h>
 #include <ngx_http_zapier_run.h>
 
@@ -157,6 +158,8 @@ ngx_http_zapier_retry_delay(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
         passed = ngx_current_msec - ctx->since;
         left = (passed < zlcf->retry_time) ? zlcf->retry_time - passed : 0;
     }
+
+    left = ngx_http_zapier_bulk_left(ctx, left);
 
     if (delay >= left) {
         return 0;

@@ -11,6 +11,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_bulk.h>
 #include <ngx_http_zapier_callback.h>
 #include <ngx_http_zapier_idem.h>
 #include <ngx_http_zapier_run.h>
@@ -47,7 +48,7 @@ ngx_http_zapier_run_start(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     post = (r->method == NGX_HTTP_POST);
 
     if (post) {
-        if (zlcf->body != NGX_HTTP_ZAPIER_BODY_ACTION_RUN
+        if (zlcf->body == NGX_HTTP_ZAPIER_BODY_OFF
             && !ngx_http_zapier_run_collection(&r->uri))
         {
             return NGX_DECLINED;
@@ -153,6 +154,8 @@ ngx_http_zapier_run_prefer(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
         ctx->preferred = 1;
         ctx->preferred_wait = run->time / 1000;
     }
+
+    run->time = ngx_http_zapier_bulk_left(ctx, run->time);
 
     /* RFC 7240 4.3: with both, it is asynchronous once the time is over */
 

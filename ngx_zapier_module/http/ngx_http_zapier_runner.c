@@ -15,6 +15,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_bulk.h>
 #include <ngx_http_zapier_idem.h>
 #include <ngx_http_zapier_retry.h>
 #include <ngx_http_zapier_run.h>
@@ -299,6 +300,11 @@ ngx_http_zapier_runner_body(ngx_http_request_t *r, ngx_chain_t *in)
             cl->buf->pos = cl->buf->last;
             cl->buf->file_pos = cl->buf->file_last;
         }
+    }
+
+    if (ctx->item != NULL && !ctx->again) {
+        ngx_http_zapier_item_body(ctx, in);
+        return 1;
     }
 
     return ctx->again;

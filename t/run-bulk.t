@@ -1,0 +1,275 @@
+# zapier_body action_runs: a POST of several runs.
+
+use strict;
+use warnings;
+
+use lib 't/lib';
+use JSON::PP;
+use Test::More;
+use Time::HiRes qw(sleep time);
+use ZapierNode;
+
+my $redis   = redis();
+my $sandbox = sandbox();
+my $dead    = free_port();
+
+my $server = <<'END';
+        add_header X-Zapier-Error $zapier_error always;
+        zapier_tenant $http_x_tenant;
+
+        location /v2/action-runs {
+            zapier_body  action_runs max=64k items=12 parallel=4;
+            zapier_limit off;
+            include      $params;
+            proxy_pass   http://sandbox;
+        }
+
+        location = /mail {
+            zapier_body   action_runs;
+            zapier_action core:mail;
+            zapier_limit  off;
+            set           $trace from-$http_x_trace;
+            include       $params;
+            proxy_set_header X-Trace $trace;
+            proxy_set_header X-Client $remote_addr;
+            proxy_pass    http://sandbox/v2/action-runs;
+        }
+
+        location = /limited {
+            zapier_body  action_runs parallel=2;
+            zapier_limit few;
+            include      $params;
+            proxy_pass   http://sandbox/v2/action-runs;
+        }
+
+        location = /queue {
+            zapier_body  action_runs parallel=8;
+            zapier_limit soon;
+            zapier_queue 5s;
+            include      $params;
+            proxy_pass   http://sandbox/v2/action-runs;
+        }
+
+        location /wait/action-runs {
+            zapier_body  action_runs;
+            zapier_limit off;
+            zapier_wait  3s interval=50ms;
+            include      $params;
+            proxy_pass   http://sandbox/v2/action-runs;
+        }
+
+        location = /late {
+            zapier_body  action_runs parallel=1 deadline=400ms;
+            zapier_limit off;
+            include      $params;
+            proxy_pass   http://sandbox/v2/action-runs;
+        }
+
+        location = /once {
+            zapier_body        action_runs parallel=2;
+            zapier_limit       off;
+            zapier_idempotency on;
+            include            $params;
+            proxy_pass         http://sandbox/v2/action-runs;
+        }
+
+        location = /retry {
+            zapier_body  action_runs;
+            zapier_limit off;
+            zapier_retry 429 503 10s;
+            include      $params;
+            proxy_pass   http://sandbox/v2/action-runs;
+        }
+
+        location = /dead {
+            zapier_body  action_runs;
+            zapier_limit off;
+            include      $params;
+            proxy_pass   http://127.0.0.1:DEAD/v2/action-runs;
+        }
+END
+
+$server =~ s/DEAD/$dead/;
+
+my $node = node(redis => $redis, sandbox => $sandbox, workers => 2,
+                http => 'zapier_limit_zone few key=$zapier_tenant limit=3 '
+                        . "window=60s;\n"
+                        . 'zapier_limit_zone soon key=$zapier_tenant '
+                        . 'limit=3 window=1s;',
+                server => $server);
+
+my $http = client($node);
+
+token($redis, $_) for qw(acme other);
+
+sub post {
+    my ($path, $body, %headers) = @_;
+
+    my $r = $http->request(POST => $path, {'X-Tenant' => 'acme', %headers},
+                           $body);
+
+    $r->{items} = eval { decode_json($r->{body})->{data} } // [];
+    return $r;
+}
+
+sub item { qq({"action":"core:$_[0]","inputs":{"n":$_[0]}}) }
+sub items { '[' . join(',', map { item($_) } @_) . ']' }
+
+sub sent { map { $_->{body} } grep { $_->{method} eq 'POST' }
+               $sandbox->requests }
+
+sub status { join ' ', map { $_->{status} } @{$_[0]{items}} }
+
+sub code { join ' ', map { $_->{body}{errors}[0]{code} // '-' }
+               @{$_[0]{items}} }
+
+# Answers are in order, bodies to the byte
+
+my $odd = '{"action":"core:b", "inputs":{"z":1e400,"a":12345678901234567890,'
+    . '"a":"\u00e9\/"},"authentication":"x"}';
+
+my $r = post('/v2/action-runs', " [ $odd ,\n" . item(2) . ' ] ');
+
+is $r->{status}, 200, 'two runs';
+is status($r), '200 200', 'both answered';
+is $r->{headers}{'content-type'}, 'application/json', 'as JSON';
+is_deeply [sort(sent())],
+    [sort qq({"data":$odd}), '{"data":{"action":"core:2",'
+     . '"inputs":{"n":2},"authentication":null}}'], 'sent to the byte';
+
+my %id = map { $_->{body} => $_->{run} } $sandbox->requests;
+
+is $r->{body}, '{"data":[{"status":200,"body":{"data":{"id":"'
+    . $id{qq({"data":$odd})} . '","type":"run"}}},{"status":200,"body":'
+    . '{"data":{"id":"' . (grep { !/-b/ } values %{{map { $_->{run} => 1 }
+        grep { $_->{body} =~ /core:2/ } $sandbox->requests}}, ())[0]
+    . qq(","type":"run"}}}]}\n), 'the answer' or diag $r->{body};
+
+$sandbox->forget;
+$r = post('/v2/action-runs', '{"data":' . items(1 .. 3) . '}');
+is status($r), '200 200 200', 'in an envelope';
+
+# Order with items of different duration
+
+$sandbox->forget;
+$sandbox->script({method => 'POST', delay => 400}, {method => 'POST'},
+                 {method => 'POST', status => 400, body => '{"x":1}'},
+                 {method => 'POST', status => 404, body => 'gone'});
+$r = post('/v2/action-runs', items(1 .. 6));
+like status($r), qr/^\d+( \d+){5}$/, 'six answers';
+
+my %by_body = map { ($_->{body} =~ /core:(\d)/)[0] => $_ }
+    $sandbox->requests;
+
+is_deeply [map { $_->{status} } @{$r->{items}}],
+    [map { $by_body{$_}{status} } 1 .. 6], 'each has its own';
+is_deeply [map { $_->{body} } grep { $_->{status} >= 400 } @{$r->{items}}],
+    [map { $_->{status} == 404 ? 'gone' : {x => 1} }
+     grep { $_->{status} >= 400 } map { $by_body{$_} } 1 .. 6],
+    'what is no JSON is a string';
+
+# Items at fault
+
+$sandbox->forget;
+$r = post('/v2/action-runs', '[' . item(1) . ',{"action":"","inputs":[]},7,'
+          . item(2) . ',{"data":{"inputs":{}}},[]]');
+is status($r), '200 400 400 200 400 400', 'a bad item is its own matter';
+is scalar(sent()), 2, 'and is not sent';
+is_deeply [map { $_->{source}{pointer} } map { @{$_->{body}{errors}} }
+           @{$r->{items}}[1, 2, 4, 5]],
+    ['/1/action', '/1/inputs', '/2', '/4/data/action', '/5'], 'pointers';
+is $r->{items}[1]{body}{errors}[0]{meta}{offset},
+    length('[' . item(1) . ',{"action":'), 'offsets of the document';
+is $r->{items}[1]{body}{errors}[0]{meta}{source}, 'GATEWAY', 'source';
+
+$sandbox->forget;
+$r = post('/v2/action-runs', '{"data":[{},{"input":1}]}');
+is status($r), '400 400', 'all are bad';
+is $r->{items}[1]{body}{errors}[1]{source}{pointer}, '/data/1/input',
+    'pointers into data';
+is scalar(sent()), 0, 'nothing is sent';
+
+# The whole at fault
+
+for (['' => 'parse_error', undef], ['[1' => 'parse_error', undef],
+     ['[]' => 'empty', ''], ['{"data":[]}' => 'empty', '/data'],
+     [item(1) => 'required', '/data'], ['"x"' => 'invalid_type', ''],
+     ['{"data":1}' => 'invalid_type', '/data'],
+     [items(1 .. 13) => 'too_many', '/12'])
+{
+    my ($body, $code, $pointer) = @$_;
+
+    $r = post('/v2/action-runs', $body);
+
+    my $error = eval { decode_json($r->{body})->{errors}[0] } // {};
+
+    is "$r->{status} $error->{code}", "400 $code", "whole: $body";
+    is $error->{source}{pointer}, $pointer, 'its pointer';
+}
+
+is post('/v2/action-runs', '[' . ' ' x 70_000 . ']')->{status}, 413,
+    'too large';
+is post('/v2/action-runs', '[{}]', 'Content-Type' => 'text/xml')->{status},
+    415, 'media type';
+is post('/v2/action-runs', items(1), 'X-Tenant' => 'none')->{status}, 401,
+    'no token';
+is post('/v2/action-runs', items(1), 'X-Tenant' => '')->{status}, 401,
+    'no tenant';
+
+# Transport
+
+$sandbox->forget;
+my $text = '[' . item(1) . ',{"action":"core:b","inputs":{"x":"'
+    . 'y' x 40_000 . '"}}]';
+my $chunked = join '', map { sprintf "%x\r\n%s\r\n", length, $_ }
+    unpack('(a5000)*', $text), '';
+
+$r = post('/v2/action-runs', $chunked, 'Transfer-Encoding' => 'chunked');
+is status($r), '200 200', 'chunked';
+is((sort { length $b <=> length $a } sent())[0],
+   '{"data":' . substr($text, length('[' . item(1) . ','), -2)
+   . ',"authentication":null}}', 'a large item');
+
+# What the location has found out
+
+$sandbox->forget;
+$r = post('/mail', '[{"to":1},{"to":2}]', 'X-Trace' => 'me', 'X-More' => 'a');
+is status($r), '200 200', 'bare inputs';
+my ($seen) = $sandbox->requests;
+is $seen->{headers}{'X-Trace'}[0], 'from-me', 'variables';
+is $seen->{headers}{'X-Client'}[0], '127.0.0.1', 'the client\'s address';
+is $seen->{headers}{'X-More'}[0], 'a', 'and his headers';
+is $seen->{headers}{Authorization}[0], 'Bearer sandbox-acme', 'the token';
+like $seen->{body}, qr/^\{"data":\{"action":"core:mail"/, 'the default';
+
+# Quota
+
+$sandbox->forget;
+$r = post('/limited', items(1 .. 8));
+is status($r), '200 200 200 429 429 429 429 429', 'quota for three';
+is scalar(sent()), 3, 'three calls';
+is code($r), '- - - ' . join(' ', ('rate_limited') x 5), 'the others are told';
+cmp_ok $_->{retry_after}, '>', 0, 'when to come again'
+    for @{$r->{items}}[3, 7];
+is $r->{headers}{'x-ratelimit-remaining'}, 0, 'headers tell too';
+is status(post('/limited', items(1, 2))), '429 429', 'again';
+is scalar(sent()), 3, 'nothing is sent';
+
+$sandbox->forget;
+$r = post('/queue', items(1 .. 8));
+is status($r), join(' ', (200) x 8), 'a queue helps';
+is_deeply [map { /core:(\d)/ } sent()], [1 .. 8], 'in order';
+
+# The upstream's own 429
+
+$sandbox->forget;
+$sandbox->script({status => 429, method => 'POST', times => 10,
+                  headers => {'Retry-After' => 7}});
+$r = post('/v2/action-runs', items(1 .. 10));
+is status($r), join(' ', (429) x 10), 'refused by the upstream';
+cmp_ok scalar(sent()), '<=', 5, 'which is not asked on and on';
+is_deeply [map { $_->{retry_after} } @{$r->{items}}], [(7) x 10],
+    'Retry-After for all';
+$sandbox->reset if $sandbox->can('reset');
+
+done_testing();
