@@ -120,7 +120,6 @@ ngx_http_zapier_create_loc_conf(ngx_conf_t *cf)
     zlcf->body_max = NGX_CONF_UNSET_SIZE;
     zlcf->auth = NGX_CONF_UNSET_UINT;
     zlcf->limits = NGX_CONF_UNSET_PTR;
-    zlcf->bulk = NGX_CONF_UNSET_PTR;
     zlcf->fallback = NGX_CONF_UNSET_UINT;
     zlcf->dry_run = NGX_CONF_UNSET_UINT;
     zlcf->queue = NGX_CONF_UNSET_PTR;
@@ -150,13 +149,13 @@ ngx_http_zapier_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     if (conf->body == NGX_CONF_UNSET_UINT) {
         conf->sized = prev->sized;
+        conf->bulk = prev->bulk;
     }
 
     ngx_conf_merge_ptr_value(conf->tenant, prev->tenant, NULL);
     ngx_conf_merge_uint_value(conf->body, prev->body, NGX_HTTP_ZAPIER_BODY_OFF);
     ngx_conf_merge_size_value(conf->body_max, prev->body_max,
                               NGX_HTTP_ZAPIER_BODY_MAX);
-    ngx_conf_merge_ptr_value(conf->bulk, prev->bulk, NULL);
     ngx_conf_merge_ptr_value(conf->action, prev->action, NULL);
     ngx_conf_merge_ptr_value(conf->authentication, prev->authentication, NULL);
     ngx_conf_merge_str_value(conf->scope, prev->scope, "");
