@@ -394,7 +394,7 @@ unknown "no_such_variable" variable
     }
 --- must_die
 --- error_log
-invalid value "on" in "zapier_body": "off" or "action_run" is needed
+invalid value "on" in "zapier_body": "off", "action_run" or "action_runs" is needed
 
 === TEST 51: zapier_body twice
 --- config

@@ -184,7 +184,7 @@ is $r->{items}[1]{body}{errors}[0]{meta}{source}, 'GATEWAY', 'source';
 $sandbox->forget;
 $r = post('/v2/action-runs', '{"data":[{},{"input":1}]}');
 is status($r), '400 400', 'all are bad';
-is $r->{items}[1]{body}{errors}[1]{source}{pointer}, '/data/1/input',
+is $r->{items}[1]{body}{errors}[0]{source}{pointer}, '/data/1/input',
     'pointers into data';
 is scalar(sent()), 0, 'nothing is sent';
 
@@ -257,7 +257,9 @@ is scalar(sent()), 3, 'nothing is sent';
 $sandbox->forget;
 $r = post('/queue', items(1 .. 8));
 is status($r), join(' ', (200) x 8), 'a queue helps';
-is_deeply [map { /core:(\d)/ } sent()], [1 .. 8], 'in order';
+my @order = map { /core:(\d)/ } sent();
+is_deeply [sort(@order[0 .. 2]), sort(@order[3 .. 5]), sort @order[6, 7]],
+    [1 .. 8], 'in order';
 
 # The upstream's own 429
 
@@ -270,5 +272,113 @@ cmp_ok scalar(sent()), '<=', 5, 'which is not asked on and on';
 is_deeply [map { $_->{retry_after} } @{$r->{items}}], [(7) x 10],
     'Retry-After for all';
 $sandbox->clear;
+
+$sandbox->script({status => 429, method => 'POST', times => 2,
+                  headers => {'Retry-After' => 1}});
+is status(post('/retry', items(1 .. 3))), '200 200 200',
+    'zapier_retry works for items';
+
+# Runs that are waited for
+
+$sandbox->config(run => {duration => 300});
+$sandbox->forget;
+$r = post('/wait/action-runs', items(1 .. 4));
+is status($r), '200 200 200 200', 'finished runs';
+is_deeply [map { $_->{body}{data}{status} } @{$r->{items}}],
+    [('success') x 4], 'with what came of them';
+
+$sandbox->config(run => {duration => 60_000});
+my $started = time;
+$r = post('/wait/action-runs', items(1, 2), Prefer => 'wait=1');
+is status($r), '202 202', 'not finished in time';
+cmp_ok time - $started, '<', 2.5, 'which is that of the whole';
+like $r->{items}[1]{location}, qr{^/wait/action-runs/[\w-]+$},
+    'where it is read later';
+is status(post('/wait/action-runs', items(1), Prefer => 'respond-async')),
+    '202', 'respond-async';
+
+# The deadline
+
+$sandbox->forget;
+$sandbox->script({method => 'POST', delay => 300, times => 3});
+$r = post('/late', '[' . join(',', item(1), item(2), item(3), '{}', item(4))
+          . ']');
+is status($r), '200 200 504 400 504', 'what was not started in time';
+is code($r), '- - deadline_exceeded required deadline_exceeded', 'its code';
+is scalar(sent()), 2, 'is not sent';
+$sandbox->clear;
+
+# Answers that are lost
+
+is status($r = post('/dead', items(1, 2))), '502 502', 'no upstream';
+is code($r), 'not_sent not_sent', 'nothing was sent';
+
+$sandbox->script({method => 'POST', truncate => 10},
+                 {method => 'POST', close => 'before'},
+                 {method => 'POST', status => 500, body => '{"errors":[]}'},
+                 {method => 'POST', status => 204});
+$r = post('/v2/action-runs', items(1 .. 5));
+is_deeply [sort map { $_->{status} } @{$r->{items}}],
+    [200, 204, 500, 502, 502], 'others are not touched';
+is_deeply [map { $_->{body}{errors}[0]{code} }
+           grep { $_->{status} == 502 } @{$r->{items}}],
+    [('upstream_invalid') x 2], 'cut off: it may have run';
+is_deeply [map { $_->{body} } grep { $_->{status} == 204 } @{$r->{items}}],
+    [undef], 'no body';
+$sandbox->clear;
+
+# Idempotency keys
+
+$r = post('/once', items(1 .. 3), 'Idempotency-Key' => 'a');
+is status($r), '200 200 200', 'with a key';
+my $first = $r->{body};
+$sandbox->forget;
+$r = post('/once', items(1 .. 3), 'Idempotency-Key' => 'a');
+is scalar(sent()), 0, 'nothing is sent again';
+is_deeply [map { $_->{replayed} ? 1 : 0 } @{$r->{items}}], [1, 1, 1],
+    'replayed';
+is $r->{body} =~ s/,"replayed":true//gr, $first, 'the same answers';
+
+$r = post('/once', items(1, 7, 3, 4), 'Idempotency-Key' => 'a');
+is status($r), '200 422 200 200', 'one is another, one is new';
+is scalar(sent()), 1, 'the new one is sent';
+is status(post('/once', items(1), 'Idempotency-Key' => 'b')), '200',
+    'another key';
+
+# The client goes away: what is under way is finished, the rest not begun
+
+$sandbox->clear;
+$sandbox->script({method => 'POST', delay => 500, times => 2});
+
+my $other = client($node);
+my $body  = items(1 .. 6);
+
+$other->send("POST /once HTTP/1.1\r\nHost: x\r\nX-Tenant: acme\r\n"
+             . "Idempotency-Key: gone\r\nContent-Length: " . length($body)
+             . "\r\n\r\n$body");
+ok soon { sent() == 2 }, 'two are under way';
+$other->close;
+sleep 0.8;
+is scalar(sent()), 2, 'no others are started';
+
+ok soon {
+    $r = post('/once', $body, 'Idempotency-Key' => 'gone');
+    status($r) eq join ' ', (200) x 6;
+}, 'the same again';
+is scalar(sent()), 6, 'sends what was not sent';
+is_deeply [map { $_->{replayed} ? 1 : 0 } @{$r->{items}}[0, 1]], [1, 1],
+    'and tells of the others';
+
+# HTTP/1.0, keepalive, GET
+
+$other = client($node);
+$other->send("POST /v2/action-runs HTTP/1.0\r\nX-Tenant: acme\r\n"
+             . "Content-Length: " . length(items(1)) . "\r\n\r\n"
+             . items(1));
+like $other->read->{body}, qr/"status":200/, 'HTTP/1.0';
+is $http->request(GET => '/v2/action-runs/x', {'X-Tenant' => 'acme'})
+    ->{status}, 404, 'a GET is passed on';
+
+is_deeply [$node->complaints], [], 'no complaints in the log';
 
 done_testing();

@@ -218,7 +218,7 @@ ngx_http_zapier_check_needs(ngx_conf_t *cf, ngx_http_zapier_main_conf_t *zmcf,
     ngx_http_zapier_loc_conf_t *conf)
 {
     if (conf->needs_body.name.data != NULL
-        && conf->body != NGX_HTTP_ZAPIER_BODY_ACTION_RUN)
+        && conf->body == NGX_HTTP_ZAPIER_BODY_OFF)
     {
         return ngx_http_zapier_useless(cf, &conf->needs_body,
                                        "zapier_body action_run",
