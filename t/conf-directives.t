@@ -1402,3 +1402,48 @@ invalid value "poll=2m" in "zapier_callback": "poll=" with a time from 1ms to 60
 --- must_die
 --- error_log
 the URI of an internal location is needed, such as /zapier-keys
+
+=== TEST 171: zapier_body action_runs with items=
+--- config
+    location / {
+        zapier_body action_runs items=0;
+    }
+--- must_die
+--- error_log
+invalid value "items=0" in "zapier_body": a number from 1 to 1000 is needed
+
+=== TEST 172: zapier_body action_runs with parallel=
+--- config
+    location / {
+        zapier_body action_runs parallel=65;
+    }
+--- must_die
+--- error_log
+invalid value "parallel=65" in "zapier_body": a number from 1 to 64 is needed
+
+=== TEST 173: zapier_body action_runs with deadline=
+--- config
+    location / {
+        zapier_body action_runs deadline=never;
+    }
+--- must_die
+--- error_log
+invalid value "deadline=never" in "zapier_body": a time from 1ms to 1h is needed
+
+=== TEST 174: zapier_body action_runs with an unknown parameter
+--- config
+    location / {
+        zapier_body action_runs min=1;
+    }
+--- must_die
+--- error_log
+invalid value "min=1" in "zapier_body": "max=", "items=", "parallel=" or "deadline=" is needed
+
+=== TEST 175: zapier_body action_run with items=
+--- config
+    location / {
+        zapier_body action_run items=2;
+    }
+--- must_die
+--- error_log
+invalid value "items=2" in "zapier_body": only "max=" after "action_run" is known
