@@ -81,6 +81,14 @@ my $server = <<'END';
             proxy_pass   http://sandbox/v2/action-runs;
         }
 
+        location = /named {
+            zapier_body       action_runs;
+            zapier_limit      off;
+            zapier_action_map MAP strict;
+            include           $params;
+            proxy_pass        http://sandbox/v2/action-runs;
+        }
+
         location = /dead {
             zapier_body  action_runs;
             zapier_limit off;
@@ -89,7 +97,14 @@ my $server = <<'END';
         }
 END
 
+my $map = "$redis->{dir}/actions.json";
+
+open my $file, '>', $map or die "$map: $!";
+print $file '{"send":{"action":"core:s"}}';
+close $file;
+
 $server =~ s/DEAD/$dead/;
+$server =~ s/MAP/$map/;
 
 my $node = node(redis => $redis, sandbox => $sandbox, workers => 2,
                 http => 'zapier_limit_zone few key=$zapier_tenant limit=3 '
@@ -368,6 +383,28 @@ ok soon {
 is scalar(sent()), 6, 'sends what was not sent';
 is_deeply [map { $_->{replayed} ? 1 : 0 } @{$r->{items}}[0, 1]], [1, 1],
     'and tells of the others';
+
+# ... also with items that wait for quota
+
+$sandbox->forget;
+sleep 1.1;
+$other = client($node);
+$other->send("POST /queue HTTP/1.1\r\nHost: x\r\nX-Tenant: other\r\n"
+             . "Content-Length: " . length($body) . "\r\n\r\n$body");
+ok soon { sent() == 3 }, 'three have quota';
+$other->close;
+sleep 1.3;
+is scalar(sent()), 3, 'the others are dropped';
+
+# Names of actions
+
+$sandbox->forget;
+$r = post('/named', '[{"action":"send","inputs":{}},{"data":{"action":"x",'
+          . '"inputs":{}}}]');
+is status($r), '200 400', 'an action by its name, and one that is unknown';
+is $r->{items}[1]{body}{errors}[0]{source}{pointer}, '/1/data/action',
+    'where it is';
+like((sent())[0], qr/core:s/, 'the name is replaced');
 
 # HTTP/1.0, keepalive, GET
 
