@@ -52,7 +52,7 @@ token($redis, 'rich');
 
 sub load {
     my ($where, $seconds, %clients) = @_;
-    my $pause = keys %clients > 9 ? 0.5 : 0.1;
+    my $pause = keys %clients > 10 ? 0.8 : 0.1;
     my $from  = time + 4.5;
     my $until = $from + $seconds;
     my (%got, %by, @idle);
@@ -127,7 +127,7 @@ my %run = (
     apart   => ['/fleet/v2/actions?k=apart', 16, t1 => 60,
                 map { ("t$_" => 4) } 2 .. 10],
     lent    => ['/fail/v2/actions?k=d', 4, t1 => 30, t2 => 1],
-    weight  => ['/queue/v2/actions?k=e', 6, t1 => 250, rich => 250],
+    weight  => ['/queue/v2/actions?k=e', 6, t1 => 150, rich => 150],
 );
 
 # Each in a process of its own

@@ -262,6 +262,13 @@ subtest 'forged tokens' => sub {
     for my $what (sort keys %forged) {
         my $r = call($run, token => $forged{$what});
 
+        # whether newer keys were asked for, or it was too early for that
+
+        if ($what eq 'an unknown key id') {
+            like $r->{status}, qr/^(403|503)$/, "$what: refused";
+            next;
+        }
+
         is $r->{status}, 403, "$what: refused";
         like $r->{body}, qr/"callback_refused".*"GATEWAY"/s, 'and why';
     }
@@ -342,8 +349,9 @@ subtest 'without keys' => sub {
 
     is $r->{status}, 503, 'it is to be sent again';
     like $r->{body}, qr/"keys_unavailable"/, 'and why';
-    is call($run)->{status}, 204, 'another node takes it';
-    is $run->{client}->read->{status}, 200, 'and tells';
+    ok((soon { call($run, node => $other)->{status} == 204 } 20),
+       'another node takes it');
+    is known($run->{id}), result($run->{id}), 'and the result is known';
     ok $broken->stop, 'stopped';
 };
 
@@ -355,8 +363,7 @@ subtest 'without Redis' => sub {
     is call($run)->{status}, 503, 'it is to be sent again';
     $redis->start;
     token($redis, $_) for qw(acme zeta);
-    ok((soon { call($run)->{status} == 204 }), 'and taken then');
-    is $run->{client}->read->{status}, 200, 'and told';
+    ok((soon { call($run)->{status} == 204 } 20), 'and taken then');
 };
 
 

@@ -234,6 +234,50 @@ ngx_zapier_action_write(ngx_pool_t *pool, ngx_zapier_action_t *action,
 }
 
 
+/* What jansson cannot hold cannot be judged. */
+
+ngx_int_t
+ngx_zapier_action_check(ngx_pool_t *pool, ngx_zapier_action_t *action,
+    ngx_str_t *inputs, ngx_array_t *faults)
+{
+    json_t                     *json;
+    ngx_int_t                   rc;
+    ngx_zapier_schema_fault_t  *fault;
+
+    json = json_loadb((char *) inputs->data, inputs->len, JSON_ALLOW_NUL,
+                      NULL);
+
+    if (json == NULL) {
+
+        /* perhaps for a number of more than 64 bits */
+
+        json = json_loadb((char *) inputs->data, inputs->len,
+                          JSON_ALLOW_NUL|JSON_DECODE_INT_AS_REAL, NULL);
+    }
+
+    if (json == NULL) {
+        fault = ngx_array_push(faults);
+
+        if (fault == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_str_set(&fault->pointer, "");
+        ngx_str_set(&fault->keyword, "type");
+        ngx_str_set(&fault->detail, "This has a number that is too large, or "
+                                    "a field with a zero byte in its name.");
+
+        return NGX_DECLINED;
+    }
+
+    rc = ngx_zapier_schema_check(action->schema, json, pool, faults);
+
+    json_decref(json);
+
+    return rc;
+}
+
+
 static void
 ngx_zapier_action_missing(ngx_zapier_action_t *action, ngx_str_t *inputs,
     u_char *missing)

@@ -13,6 +13,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include <ngx_zapier_schema.h>
 
 
 #define NGX_ZAPIER_ACTION_INPUTS  64    /* defaults of an action, at most */
@@ -33,6 +34,7 @@ typedef struct {
                                                    authentications, sorted */
     ngx_array_t                inputs;          /* ngx_zapier_member_t,
                                                    defaults */
+    ngx_zapier_schema_t       *schema;          /* of inputs, NULL: any */
 } ngx_zapier_action_t;
 
 
@@ -46,8 +48,8 @@ typedef struct {
 
 /*
  * Reads a map: {"NAME":{"action":ID, "authentication":ID,
- * "authentications":{TENANT:ID, ...}, "inputs":{...}}, ...}.  All is copied
- * to pool.
+ * "authentications":{TENANT:ID, ...}, "inputs":{...}, "schema":{...}}, ...}.
+ * All is copied to pool.
  *
  * NGX_OK        actions is a sorted array of ngx_zapier_action_t
  * NGX_DECLINED  it is at fault: where is a JSON pointer (or empty), why a
@@ -76,6 +78,13 @@ ngx_zapier_action_t *ngx_zapier_action_find(ngx_array_t *actions,
 ngx_int_t ngx_zapier_action_write(ngx_pool_t *pool,
     ngx_zapier_action_t *action, ngx_str_t *tenant, ngx_str_t *body,
     ngx_zapier_action_body_t *parts);
+
+/*
+ * Are the inputs as the action's schema says?  NGX_OK, NGX_DECLINED: faults
+ * are pushed, see ngx_zapier_schema_check(), or NGX_ERROR.
+ */
+ngx_int_t ngx_zapier_action_check(ngx_pool_t *pool,
+    ngx_zapier_action_t *action, ngx_str_t *inputs, ngx_array_t *faults);
 
 
 #endif /* _NGX_ZAPIER_ACTION_H_INCLUDED_ */

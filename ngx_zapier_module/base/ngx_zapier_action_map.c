@@ -31,6 +31,8 @@ static ngx_int_t ngx_zapier_action_tenants(ngx_zapier_action_read_t *read,
     json_t *json, ngx_array_t *tenants);
 static ngx_int_t ngx_zapier_action_defaults(ngx_zapier_action_read_t *read,
     json_t *json, ngx_array_t *inputs);
+static ngx_int_t ngx_zapier_action_schema(ngx_zapier_action_read_t *read,
+    json_t *json, ngx_zapier_action_t *action);
 static ngx_int_t ngx_zapier_action_copy(ngx_pool_t *pool, const char *text,
     ngx_str_t *copy);
 static ngx_int_t ngx_zapier_action_fault(ngx_zapier_action_read_t *read,
@@ -170,8 +172,51 @@ ngx_zapier_action_read(ngx_zapier_action_read_t *read, const char *name,
 
     read->names[1] = "inputs";
 
-    return ngx_zapier_action_defaults(read, json_object_get(json, "inputs"),
-                                      &action->inputs);
+    rc = ngx_zapier_action_defaults(read, json_object_get(json, "inputs"),
+                                    &action->inputs);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    read->names[1] = "schema";
+
+    return ngx_zapier_action_schema(read, json_object_get(json, "schema"),
+                                    action);
+}
+
+
+static ngx_int_t
+ngx_zapier_action_schema(ngx_zapier_action_read_t *read, json_t *json,
+    ngx_zapier_action_t *action)
+{
+    u_char     *p;
+    ngx_str_t   why;
+
+    if (json == NULL) {
+        return NGX_OK;
+    }
+
+    action->schema = ngx_zapier_schema_compile(read->pool, json, &why);
+
+    if (action->schema != NULL) {
+        return NGX_OK;
+    }
+
+    if (why.len == 0) {
+        return NGX_ERROR;
+    }
+
+    /* a pointer inside of the schema goes on with that to it */
+
+    p = ngx_pnalloc(read->pool, why.len + 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(p, why.data, why.len);
+    p[why.len] = '\0';
+
+    return ngx_zapier_action_fault(read, (char *) p);
 }
 
 
@@ -186,7 +231,8 @@ ngx_zapier_action_known(ngx_zapier_action_read_t *read, json_t *json)
         if (ngx_strcmp(name, "action") != 0
             && ngx_strcmp(name, "authentication") != 0
             && ngx_strcmp(name, "authentications") != 0
-            && ngx_strcmp(name, "inputs") != 0)
+            && ngx_strcmp(name, "inputs") != 0
+            && ngx_strcmp(name, "schema") != 0)
         {
             read->names[1] = name;
             return ngx_zapier_action_fault(read, "there is no such field");

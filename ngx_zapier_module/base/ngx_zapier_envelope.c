@@ -229,35 +229,6 @@ ngx_zapier_envelope_finish(ngx_zapier_envelope_t *e, ngx_str_t *before,
 }
 
 
-void
-ngx_zapier_envelope_unknown_action(ngx_zapier_envelope_t *e)
-{
-    static ngx_str_t  pointers[] = { ngx_string("/action"),
-                                     ngx_string("/data/action") };
-
-    ngx_uint_t           inside;
-    ngx_zapier_fault_t  *fault;
-
-    inside = (e->shape == ZE_ENVELOPED);
-
-    fault = &e->faults[0];
-    e->nfaults = 1;
-
-    fault->code = NGX_ZAPIER_FAULT_ACTION;
-    fault->offset = -1;
-    fault->detail = "There is no such action.";
-    fault->pointer = NULL;
-    fault->pointer_len = 0;
-
-    /* it may be the location's */
-
-    if (e->shape != ZE_BARE_INPUTS && (e->seen[inside] & ZE_ACTION)) {
-        fault->pointer = pointers[inside].data;
-        fault->pointer_len = pointers[inside].len;
-    }
-}
-
-
 ngx_zapier_fault_t *
 ngx_zapier_envelope_faults(ngx_zapier_envelope_t *e, ngx_uint_t *n)
 {

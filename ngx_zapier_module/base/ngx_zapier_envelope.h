@@ -99,6 +99,9 @@ ngx_int_t ngx_zapier_envelope_finish(ngx_zapier_envelope_t *e,
 /* After NGX_OK of finish: there is no such action, which is its fault. */
 void ngx_zapier_envelope_unknown_action(ngx_zapier_envelope_t *e);
 
+/* After NGX_OK of finish: the pointer of the inputs in the caller's body. */
+ngx_str_t *ngx_zapier_envelope_inputs(ngx_zapier_envelope_t *e);
+
 /*
  * The faults in the order of the text, *n of them; the array belongs to
  * the envelope.

@@ -19,6 +19,12 @@ static char *ngx_http_zapier_action_load(ngx_conf_t *cf, ngx_str_t *value,
     ngx_array_t *actions);
 static ngx_int_t ngx_http_zapier_action_file(ngx_conf_t *cf, ngx_str_t *name,
     ngx_str_t *text);
+static ngx_int_t ngx_http_zapier_action_judge(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx, ngx_zapier_action_t *action,
+    ngx_str_t *body);
+static ngx_int_t ngx_http_zapier_action_fault(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx, ngx_zapier_schema_fault_t *wrong,
+    ngx_http_zapier_fault_t *fault);
 static ngx_int_t ngx_http_zapier_action_text(ngx_http_request_t *r,
     size_t len, ngx_str_t *body);
 
@@ -233,6 +239,12 @@ ngx_http_zapier_action_apply(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
+    if (action->schema != NULL
+        && ngx_http_zapier_action_judge(r, ctx, action, &body) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     cl = ngx_alloc_chain_link(r->pool);
     b = ngx_calloc_buf(r->pool);
 
@@ -251,6 +263,95 @@ ngx_http_zapier_action_apply(ngx_http_request_t *r,
 
     r->request_body->bufs = cl;
     ctx->body_length = body.len;
+
+    return NGX_OK;
+}
+
+
+/* NGX_OK, ctx->body_rc tells. */
+
+static ngx_int_t
+ngx_http_zapier_action_judge(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx, ngx_zapier_action_t *action, ngx_str_t *body)
+{
+    ngx_int_t                   rc;
+    ngx_uint_t                  i;
+    ngx_array_t                 found;
+    ngx_http_zapier_fault_t    *fault;
+    ngx_zapier_action_body_t    parts;
+    ngx_zapier_schema_fault_t  *wrong;
+
+    if (ngx_zapier_action_parse(body, &parts) != NGX_OK
+        || ngx_array_init(&found, r->pool, 4,
+                          sizeof(ngx_zapier_schema_fault_t))
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_zapier_action_check(r->pool, action, &parts.inputs, &found);
+
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+    ctx->faults = ngx_array_create(r->pool, found.nelts,
+                                   sizeof(ngx_http_zapier_fault_t));
+    if (ctx->faults == NULL) {
+        return NGX_ERROR;
+    }
+
+    wrong = found.elts;
+
+    for (i = 0; i < found.nelts; i++) {
+        fault = ngx_array_push(ctx->faults);
+
+        if (fault == NULL
+            || ngx_http_zapier_action_fault(r, ctx, &wrong[i], fault)
+               != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    ctx->body_rc = NGX_DECLINED;
+
+    return NGX_OK;
+}
+
+
+/* The place is that in the caller's body. */
+
+static ngx_int_t
+ngx_http_zapier_action_fault(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx, ngx_zapier_schema_fault_t *wrong,
+    ngx_http_zapier_fault_t *fault)
+{
+    u_char     *p;
+    ngx_str_t  *inputs;
+
+    ngx_memzero(fault, sizeof(ngx_http_zapier_fault_t));
+
+    inputs = ngx_zapier_envelope_inputs(ctx->envelope);
+
+    p = ngx_pnalloc(r->pool, inputs->len + wrong->pointer.len
+                             + wrong->detail.len + wrong->keyword.len
+                             + sizeof(" ()") - 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    fault->pointer.data = p;
+    p = ngx_cpymem(p, inputs->data, inputs->len);
+    p = ngx_cpymem(p, wrong->pointer.data, wrong->pointer.len);
+    fault->pointer.len = p - fault->pointer.data;
+
+    fault->detail.data = p;
+    p = ngx_sprintf(p, "%V (%V)", &wrong->detail, &wrong->keyword);
+    fault->detail.len = p - fault->detail.data;
+
+    ngx_str_set(&fault->code, "invalid_input");
+    fault->offset = -1;
 
     return NGX_OK;
 }

@@ -53,6 +53,8 @@ static ngx_int_t ngx_http_zapier_callback_verify(
 static ngx_int_t ngx_http_zapier_callback_keys_get(
     ngx_http_zapier_callback_t *callback, ngx_uint_t newer,
     const ngx_zapier_jwks_t **set);
+static ngx_int_t ngx_http_zapier_callback_no_keys(
+    ngx_http_zapier_callback_t *callback);
 static void ngx_http_zapier_callback_keys_handler(void *data);
 static ngx_int_t ngx_http_zapier_callback_take(
     ngx_http_zapier_callback_t *callback);
@@ -369,9 +371,13 @@ ngx_http_zapier_callback_verify(ngx_http_zapier_callback_t *callback)
 
         rc = ngx_http_zapier_callback_keys_get(callback, 1, &set);
 
-        if (rc == NGX_AGAIN) {
+        if (rc != NGX_DECLINED) {
             return rc;
         }
+
+        /* too early to ask for newer keys, but it may be one of them */
+
+        return ngx_http_zapier_callback_no_keys(callback);
     }
 
     ngx_log_error(NGX_LOG_WARN, callback->request->connection->log, 0,
@@ -403,15 +409,19 @@ ngx_http_zapier_callback_keys_get(ngx_http_zapier_callback_t *callback,
     rc = ngx_http_zapier_keys(&callback->wait, &zmcf->callbacks.keys,
                               cscf->ctx, newer, set);
 
-    if (rc == NGX_DECLINED && !newer) {
-        return ngx_http_zapier_callback_refuse(callback,
+    return (rc == NGX_DECLINED && !newer)
+           ? ngx_http_zapier_callback_no_keys(callback) : rc;
+}
+
+
+static ngx_int_t
+ngx_http_zapier_callback_no_keys(ngx_http_zapier_callback_t *callback)
+{
+    return ngx_http_zapier_callback_refuse(callback,
                                   NGX_HTTP_SERVICE_UNAVAILABLE,
                                   "keys_unavailable",
                                   "The keys to check the signature with "
                                   "cannot be got for now.");
-    }
-
-    return rc;
 }
 
 

@@ -141,6 +141,11 @@ ngx_http_zapier_body_error(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
                                      faults, 1);
     }
 
+    if (ctx->faults != NULL) {
+        return ngx_http_zapier_error(r, ctx, NGX_HTTP_BAD_REQUEST,
+                                     ctx->faults->elts, ctx->faults->nelts);
+    }
+
     if (ctx->bulk != NULL) {
         found = &ctx->bulk->found.fault;
         n = 1;

@@ -232,6 +232,8 @@ typedef struct {
     off_t                      received;   /* bytes of the caller's body */
     off_t                      body_length; /* with what was inserted */
     ngx_int_t                  body_rc;    /* of the scan so far */
+    ngx_array_t               *faults;     /* ngx_http_zapier_fault_t, of what
+                                              an action's schema says */
 
     ngx_zapier_token_op_t      token;
     ngx_zapier_limit_claim_t   claim;

@@ -235,3 +235,48 @@ ngx_conf_log_error(ngx_uint_t level, ngx_conf_t *cf, ngx_err_t err,
     unit_conf_log.level = level;
     unit_conf_log.count++;
 }
+
+
+ngx_array_t *
+ngx_array_create(ngx_pool_t *pool, ngx_uint_t n, size_t size)
+{
+    ngx_array_t  *array;
+
+    array = ngx_palloc(pool, sizeof(ngx_array_t));
+
+    return (array != NULL && ngx_array_init(array, pool, n, size) == NGX_OK)
+           ? array : NULL;
+}
+
+
+void *
+ngx_array_push_n(ngx_array_t *array, ngx_uint_t n)
+{
+    void        *elts;
+    ngx_uint_t   nalloc;
+
+    if (array->nelts + n > array->nalloc) {
+        nalloc = 2 * (array->nelts + n);
+
+        elts = ngx_palloc(array->pool, nalloc * array->size);
+        if (elts == NULL) {
+            return NULL;
+        }
+
+        ngx_memcpy(elts, array->elts, array->nelts * array->size);
+
+        array->elts = elts;
+        array->nalloc = nalloc;
+    }
+
+    array->nelts += n;
+
+    return (u_char *) array->elts + (array->nelts - n) * array->size;
+}
+
+
+void *
+ngx_array_push(ngx_array_t *array)
+{
+    return ngx_array_push_n(array, 1);
+}

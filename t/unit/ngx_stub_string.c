@@ -406,3 +406,34 @@ unit_pad(u_char *p, u_char *last, const char *s, size_t len, size_t width,
 
     return p;
 }
+
+
+/* type 0: all of it, as in a path */
+
+void
+ngx_unescape_uri(u_char **dst, u_char **src, size_t size, ngx_uint_t type)
+{
+    u_char     *d, *s, *last;
+    ngx_int_t   n;
+
+    (void) type;
+
+    d = *dst;
+    s = *src;
+    last = s + size;
+
+    while (s < last) {
+        n = (*s == '%' && last - s > 2) ? ngx_hextoi(s + 1, 2) : NGX_ERROR;
+
+        if (n == NGX_ERROR) {
+            *d++ = *s++;
+            continue;
+        }
+
+        *d++ = (u_char) n;
+        s += 3;
+    }
+
+    *dst = d;
+    *src = s;
+}
