@@ -23,6 +23,12 @@
 /* values within values, and references to references */
 #define NGX_ZAPIER_SCHEMA_DEPTH   256
 
+/*
+ * Times that a schema is applied to a value or a part of it: references can
+ * make it any number, and a worker has other things to do
+ */
+#define NGX_ZAPIER_SCHEMA_STEPS   200000
+
 
 typedef struct ngx_zapier_schema_s  ngx_zapier_schema_t;
 

@@ -57,6 +57,18 @@ ngx_zapier_schema_check(ngx_zapier_schema_t *schema, json_t *value,
 
     good = ngx_zapier_schema_holds(&run, schema, value, NULL, NULL, 0);
 
+    if (run.exhausted && !run.failed) {
+
+        /* whatever else was found, it may be for that */
+
+        run.quiet = 0;
+        faults->nelts = 0;
+
+        good = ngx_zapier_schema_tell(&run, NULL, "$ref",
+                                      "This is nested too deeply, or takes "
+                                      "too long to be checked.");
+    }
+
     if (run.failed) {
         return NGX_ERROR;
     }
@@ -169,17 +181,25 @@ ngx_zapier_schema_holds(ngx_zapier_schema_run_t *run,
         return 0;
     }
 
-    if (run->depth == NGX_ZAPIER_SCHEMA_DEPTH) {
-        return ngx_zapier_schema_tell(run, path, "$ref",
-                                      "This is nested too deeply.");
+    if (run->depth == NGX_ZAPIER_SCHEMA_DEPTH
+        || run->steps == NGX_ZAPIER_SCHEMA_STEPS)
+    {
+        run->exhausted = 1;
+        return 0;
     }
 
-    n = ngx_zapier_schema_size(value);
+    run->steps++;
 
-    own = ngx_pcalloc(run->pool, n + 1);
-    if (own == NULL) {
-        run->failed = 1;
-        return 0;
+    n = ngx_zapier_schema_size(value);
+    own = NULL;
+
+    if (n != 0) {
+        own = ngx_pcalloc(run->pool, n);
+
+        if (own == NULL) {
+            run->failed = 1;
+            return 0;
+        }
     }
 
     run->depth++;

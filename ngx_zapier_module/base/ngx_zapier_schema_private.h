@@ -147,7 +147,9 @@ typedef struct {
     ngx_array_t               *faults;
     ngx_uint_t                 quiet;      /* faults are not told */
     ngx_uint_t                 depth;
-    ngx_uint_t                 failed;     /* no memory */
+    ngx_uint_t                 steps;
+    unsigned                   exhausted:1;  /* not all was looked at */
+    unsigned                   failed:1;   /* no memory */
 } ngx_zapier_schema_run_t;
 
 /* Tells a fault, unless that is not wanted; 0. */
