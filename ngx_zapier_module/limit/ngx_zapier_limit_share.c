@@ -334,6 +334,18 @@ ngx_zapier_limit_share_sum(ngx_zapier_limit_link_t *link, uint64_t now)
         }
     }
 
+    /*
+     * who waits here takes what he gets at once, and is likely to want more;
+     * who was refused comes again some time, and units kept for him are idle
+     */
+
+    if (wants != 0
+        && link->entry->waiting != 0
+        && link->entry->waiting_until > now)
+    {
+        wants = link->scope->zone->limit;
+    }
+
     /* who asks for the first time is none of them yet */
 
     weight = ngx_max(weight, link->scope->weight);

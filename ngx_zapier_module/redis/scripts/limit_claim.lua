@@ -128,8 +128,7 @@ local function wait(scope)
     return scope.window
 end
 
--- Units that others have had less than this, if they want any: who waits now
--- is likely to come again at once.
+-- Units that others want who have had less than this.
 
 local function kept(scope, mine)
     local units = 0
@@ -145,8 +144,10 @@ local function kept(scope, mine)
             scope.shares[other] = nil
 
         elseif other ~= node and till > now and wants > 0 then
-            units = units + math.max(mine * weight / scope.weight
-                                     - (scope.by[other] or 0), 0)
+            local due = mine * weight / scope.weight
+                        - (scope.by[other] or 0)
+
+            units = units + math.max(math.min(due, wants), 0)
         end
     end
 
