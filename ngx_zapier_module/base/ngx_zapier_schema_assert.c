@@ -194,10 +194,9 @@ ngx_zapier_schema_assert_array(ngx_zapier_schema_run_t *run,
     }
 
     if (schema->unique) {
-        unique = ngx_zapier_schema_unique(run->pool, value);
+        unique = ngx_zapier_schema_unique(run, value);
 
         if (unique < 0) {
-            run->failed = 1;
             return 0;
         }
 

@@ -182,25 +182,23 @@ ngx_zapier_schema_holds(ngx_zapier_schema_run_t *run,
     }
 
     if (run->depth == NGX_ZAPIER_SCHEMA_DEPTH
-        || run->steps == NGX_ZAPIER_SCHEMA_STEPS)
+        || run->steps >= NGX_ZAPIER_SCHEMA_STEPS)
     {
         run->exhausted = 1;
         return 0;
     }
 
-    run->steps++;
-
     n = ngx_zapier_schema_size(value);
-    own = NULL;
 
-    if (n != 0) {
-        own = ngx_pcalloc(run->pool, n);
+    run->steps += 1 + n / NGX_ZAPIER_SCHEMA_STEP;
 
-        if (own == NULL) {
-            run->failed = 1;
-            return 0;
-        }
+    own = ngx_zapier_schema_scratch(run, n);
+
+    if (own == NULL) {
+        return 0;
     }
+
+    ngx_memzero(own, n);
 
     run->depth++;
     run->quiet += quiet;
@@ -426,20 +424,20 @@ ngx_zapier_schema_object(ngx_zapier_schema_run_t *run,
     ngx_zapier_schema_path_t *path, u_char *seen)
 {
     json_t                      *item, *name;
-    ngx_uint_t                   i, good;
+    ngx_uint_t                   i, n, good;
     ngx_zapier_schema_path_t     here;
     ngx_zapier_schema_member_t  *member;
 
+    n = 0;
     good = 1;
     here.parent = path;
 
     json_object_foreach(value, here.name, item) {
 
-        if (!ngx_zapier_schema_property(run, schema, item, &here, seen)) {
+        if (!ngx_zapier_schema_property(run, schema, item, &here, &seen[n++]))
+        {
             good = 0;
         }
-
-        seen++;
 
         if (schema->names == NULL) {
             continue;
@@ -461,8 +459,6 @@ ngx_zapier_schema_object(ngx_zapier_schema_run_t *run,
 
         json_decref(name);
     }
-
-    seen -= json_object_size(value);
 
     member = schema->dependents ? schema->dependents->elts : NULL;
 
@@ -589,6 +585,27 @@ ngx_zapier_schema_rest(ngx_zapier_schema_run_t *run,
     }
 
     return good;
+}
+
+
+void *
+ngx_zapier_schema_scratch(ngx_zapier_schema_run_t *run, size_t size)
+{
+    ngx_str_t  *scratch;
+
+    scratch = &run->scratch[run->depth];
+
+    if (scratch->data == NULL || scratch->len < size) {
+        scratch->len = ngx_max(2 * size, NGX_ZAPIER_SCHEMA_STEP);
+        scratch->data = ngx_palloc(run->pool, scratch->len);
+
+        if (scratch->data == NULL) {
+            run->failed = 1;
+            return NULL;
+        }
+    }
+
+    return scratch->data;
 }
 
 

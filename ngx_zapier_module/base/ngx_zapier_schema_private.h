@@ -23,6 +23,9 @@
 
 #define NGX_ZAPIER_SCHEMA_INTEGER  0x0100
 
+/* so many items or members to look at are worth a step */
+#define NGX_ZAPIER_SCHEMA_STEP     64
+
 /* bits of types */
 #define ngx_zapier_schema_type(type)  (1 << (type))
 
@@ -148,6 +151,7 @@ typedef struct {
     ngx_uint_t                 quiet;      /* faults are not told */
     ngx_uint_t                 depth;
     ngx_uint_t                 steps;
+    ngx_str_t                  scratch[NGX_ZAPIER_SCHEMA_DEPTH + 1];
     unsigned                   exhausted:1;  /* not all was looked at */
     unsigned                   failed:1;   /* no memory */
 } ngx_zapier_schema_run_t;
@@ -155,6 +159,13 @@ typedef struct {
 /* Tells a fault, unless that is not wanted; 0. */
 ngx_uint_t ngx_zapier_schema_tell(ngx_zapier_schema_run_t *run,
     ngx_zapier_schema_path_t *path, const char *keyword, const char *detail);
+
+/*
+ * Memory until the next schema is applied at this depth, one piece for each
+ * depth: a check takes many steps, and the pool takes nothing back.
+ * NULL: no memory, which is noted.
+ */
+void *ngx_zapier_schema_scratch(ngx_zapier_schema_run_t *run, size_t size);
 
 /* What the schema itself says of the value; 1: nothing against it. */
 ngx_uint_t ngx_zapier_schema_assert(ngx_zapier_schema_run_t *run,
@@ -171,7 +182,8 @@ ngx_uint_t ngx_zapier_schema_multiple(json_t *value, json_t *of);
 int64_t ngx_zapier_schema_length(json_t *value);
 
 /* 1, 0, or -1: no memory */
-ngx_int_t ngx_zapier_schema_unique(ngx_pool_t *pool, json_t *array);
+ngx_int_t ngx_zapier_schema_unique(ngx_zapier_schema_run_t *run,
+    json_t *array);
 
 
 #endif /* _NGX_ZAPIER_SCHEMA_PRIVATE_H_INCLUDED_ */

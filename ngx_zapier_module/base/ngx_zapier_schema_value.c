@@ -158,7 +158,7 @@ ngx_zapier_schema_equal(json_t *one, json_t *two)
 /* Those that may be equal are neighbours by their hashes. */
 
 ngx_int_t
-ngx_zapier_schema_unique(ngx_pool_t *pool, json_t *array)
+ngx_zapier_schema_unique(ngx_zapier_schema_run_t *run, json_t *array)
 {
     size_t                     i, k, n;
     json_t                    *value;
@@ -170,7 +170,8 @@ ngx_zapier_schema_unique(ngx_pool_t *pool, json_t *array)
         return 1;
     }
 
-    items = ngx_palloc(pool, n * sizeof(ngx_zapier_schema_item_t));
+    items = ngx_zapier_schema_scratch(run,
+                                      n * sizeof(ngx_zapier_schema_item_t));
     if (items == NULL) {
         return -1;
     }

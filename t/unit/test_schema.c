@@ -383,10 +383,56 @@ own_cases(void)
 }
 
 
+/*
+ * A check takes 200 000 steps at most; its memory is that of the deepest
+ * one, not of all of them.
+ */
+
+static void
+memory(void)
+{
+    json_t               *schema, *value;
+    ngx_str_t             why;
+    ngx_uint_t            i;
+    ngx_pool_t           *pool;
+    ngx_array_t           faults;
+    ngx_zapier_schema_t  *compiled;
+
+    static const char *const  cases[][2] = {
+        { "{\"allOf\":[{\"$ref\":\"#\"},{\"$ref\":\"#\"}]}", "{\"a\":1}" },
+        { "{\"uniqueItems\":true,\"anyOf\":[{\"$ref\":\"#\"},"
+          "{\"$ref\":\"#\"}]}", "[1,2,3]" }
+    };
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        schema = json_loads(cases[i][0], 0, NULL);
+        value = json_loads(cases[i][1], 0, NULL);
+        pool = ngx_create_pool(4096, NULL);
+
+        compiled = ngx_zapier_schema_compile(pool, schema, &why);
+
+        (void) ngx_array_init(&faults, pool, 1,
+                              sizeof(ngx_zapier_schema_fault_t));
+
+        unit_fail_alloc(2000);
+
+        is_int(ngx_zapier_schema_check(compiled, value, pool, &faults),
+               NGX_DECLINED, cases[i][0]);
+
+        unit_fail_alloc(-1);
+
+        ngx_destroy_pool(pool);
+        json_decref(value);
+        json_decref(schema);
+    }
+}
+
+
 int
 main(void)
 {
     own_cases();
+    memory();
 
     suite(getenv("JSON_SCHEMA_TESTS") ? getenv("JSON_SCHEMA_TESTS") : SUITE);
 
