@@ -3,7 +3,6 @@
 NGINX     ?= nginx
 NGX_SRC   ?= /usr/share/nginx/src
 BUILD     ?= build/module
-CFLAGS    ?= -g -O2 -fstack-protector-strong -D_FORTIFY_SOURCE=2
 LDFLAGS   ?= -Wl,-z,relro -Wl,-z,now
 WARNINGS  := -Wall -Wextra -Wno-unused-parameter -Werror
 JOBS      ?= 2
@@ -14,6 +13,12 @@ JOBS      ?= 2
 ifeq ($(origin CC),default)
 CC        := gcc
 endif
+
+# a request takes many small functions of many files; clang would need
+# another linker for that
+
+LTO       := $(if $(findstring clang,$(CC)),,-flto=$(JOBS))
+CFLAGS    ?= -g -O2 $(LTO) -fstack-protector-strong -D_FORTIFY_SOURCE=2
 
 # the options that Debian's nginx was made with, or those we need
 NGX_FLAGS ?= $(or $(shell sed -n 's/^NGX_CONF_FLAGS=(\(.*\))$$/\1/p' \
@@ -45,8 +50,8 @@ SETTINGS  := $(CC) $(NGX_SRC) $(NGX_FLAGS) $(CFLAGS) $(LDFLAGS) \
              $(HIREDIS) $(SOURCES)
 
 
-.PHONY: module nginx asan test run bench fuzz faults lint matrix install clean help
-.PHONY: FORCE
+.PHONY: module nginx asan test suite suite-asan run bench fuzz faults lint
+.PHONY: matrix install clean help FORCE
 
 module: ADD = --add-dynamic-module
 module: $(BUILD)/objs/Makefile          ## the module for NGX_SRC (default)
@@ -64,8 +69,17 @@ asan:                                   ## the same, with ASan and UBSan
 test: module asan lint                  ## everything that proves something
 	$(MAKE) -C t/unit test
 	$(MAKE) -C t/fuzz smoke
+	$(MAKE) -j2 --no-print-directory suite suite-asan
+
+# they wait more than they work
+
+suite:
 	t/lib/run-tests
-	TEST_NGINX_BINARY=$(CURDIR)/t/lib/nginx-asan t/lib/run-tests
+
+suite-asan:
+	TEST_PORT=24300 TEST_NGINX_BINARY=$(CURDIR)/t/lib/nginx-asan \
+	    t/lib/run-tests > build/asan.log 2>&1; \
+	status=$$?; cat build/asan.log; exit $$status
 
 run: module                             ## sandbox, Redis and nginx to play
 	./quickstart
