@@ -70,6 +70,19 @@ ngx_int_t ngx_zapier_json_token(ngx_zapier_json_t *json, u_char **pos,
  */
 u_char *ngx_zapier_json_run(u_char *p, u_char *last);
 
+/*
+ * For processors that have it: to where at most 128 bytes of plain ASCII
+ * follow, and as far as ngx_zapier_json_run() or less.
+ */
+u_char *ngx_zapier_json_span_avx2(u_char *p, u_char *last);
+u_char *ngx_zapier_json_run_avx2(u_char *p, u_char *last);
+
+/* Length of the well-formed UTF-8 (RFC 3629) of a character at p, or 0. */
+size_t ngx_zapier_json_sequence(u_char *p, size_t len);
+
+/* What stands for the character behind a backslash; 0: u, or a fault. */
+extern u_char  ngx_zapier_json_escapes[256];
+
 /* Whether a number that got so far may end. */
 ngx_int_t ngx_zapier_json_number_complete(ngx_zapier_json_t *json);
 

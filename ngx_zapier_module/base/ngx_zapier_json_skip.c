@@ -271,6 +271,14 @@ ngx_zapier_json_span_long(u_char *p, u_char *last)
         }
     }
 
+#if (NGX_ZAPIER_JSON_AVX2)
+
+    if (last - p >= NGX_ZAPIER_JSON_LONG && ngx_zapier_json_has_avx2()) {
+        p = ngx_zapier_json_span_avx2(p, last);
+    }
+
+#endif
+
     while (last - p >= 64) {
         mask = ngx_zapier_json_special64(p);
 

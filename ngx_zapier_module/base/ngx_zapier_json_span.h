@@ -14,12 +14,20 @@
 #include <ngx_core.h>
 
 
-/* NGX_ZAPIER_JSON_PORTABLE lets the tests run the other half */
+/* NGX_ZAPIER_JSON_PORTABLE and _NO_AVX2 let the tests run the other halves */
 
 #if defined(__SSE2__) && !defined(NGX_ZAPIER_JSON_PORTABLE)
 #define NGX_ZAPIER_JSON_SSE2  1
 #include <emmintrin.h>
 #endif
+
+#if (NGX_ZAPIER_JSON_SSE2) && !defined(NGX_ZAPIER_JSON_NO_AVX2)
+#define NGX_ZAPIER_JSON_AVX2  1
+#define ngx_zapier_json_has_avx2()  __builtin_cpu_supports("avx2")
+#endif
+
+/* a text of so many bytes is worth the question */
+#define NGX_ZAPIER_JSON_LONG  128
 
 
 #define ngx_zapier_json_plain(ch)                                            \

@@ -7,9 +7,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_zapier_json.h>
-
-
-static size_t ngx_zapier_json_sequence(u_char *p, size_t len);
+#include <ngx_zapier_json_private.h>
 
 
 uintptr_t
@@ -99,9 +97,7 @@ ngx_zapier_json_utf8(u_char *text, size_t len)
 }
 
 
-/* length of the well-formed sequence (RFC 3629) at p, 0 if it is not */
-
-static size_t
+size_t
 ngx_zapier_json_sequence(u_char *p, size_t len)
 {
     u_char  ch, low, high;

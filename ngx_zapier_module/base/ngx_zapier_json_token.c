@@ -89,7 +89,7 @@ static u_char *ngx_zapier_json_literal(ngx_zapier_json_t *json, u_char *p,
 
 /* what follows a backslash, but for u */
 
-static u_char  ngx_zapier_json_escapes[256] = {
+u_char  ngx_zapier_json_escapes[256] = {
     ['"'] = '"', ['\\'] = '\\', ['/'] = '/', ['b'] = '\b', ['f'] = '\f',
     ['n'] = '\n', ['r'] = '\r', ['t'] = '\t'
 };
@@ -352,6 +352,20 @@ ngx_zapier_json_run(u_char *p, u_char *last)
     ngx_uint_t   utf8;
 
     for ( ;; ) {
+
+#if (NGX_ZAPIER_JSON_AVX2)
+
+        /* not for short strings, whose end is near */
+
+        if (last - p >= NGX_ZAPIER_JSON_LONG
+            && ngx_zapier_json_special(p) == 0
+            && ngx_zapier_json_has_avx2())
+        {
+            p = ngx_zapier_json_run_avx2(p, last);
+        }
+
+#endif
+
         p = ngx_zapier_json_span(p, last);
 
         /* four bytes are at hand for what is looked at below */

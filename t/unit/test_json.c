@@ -658,6 +658,62 @@ blocks(void)
 }
 
 
+/* long texts that are mostly plain, with something at each place of them */
+
+static void
+plains(void)
+{
+    static const char  *pieces[] = {
+        "\\n", "\\\"", "\\\\", "\\n\\n\\\"", "\\u00e9", "\xc3\xa9",
+        "\xe2\x80\x93", "\xf0\x9f\x98\x80", "\xc3\xa9\xe2\x82\xac\xd0\xbb"
+    };
+    static const char  *wrong[] = {
+        "\"", "\x1f", "\x7f\x80", "\\x", "\\u12g4", "\xe2\x80", "\xed\xa0\x80"
+    };
+
+    int          i, n, at, far, differ;
+    char         text[512];
+    ssize_t      bad;
+    const char  *piece;
+
+    differ = 0;
+
+    for (i = 0; i < 9 + 7; i++) {
+        piece = (i < 9) ? pieces[i] : wrong[i - 9];
+
+        for (far = 0; far < 2; far++) {
+            for (at = 1; at < 330; at++) {
+                ngx_memset(text, 'a', sizeof(text));
+                text[0] = '"';
+
+                /* one at the place, and another one right or far behind */
+
+                n = at + (int) ngx_strlen(piece);
+
+                ngx_memcpy(text + at, piece, n - at);
+
+                n += far * 70;
+
+                ngx_memcpy(text + n, "\\t", 2);
+
+                n += 60;
+                text[n++] = '"';
+
+                bad = scan(text, n, n, 1, 0);
+
+                if (bad != scan(text, n, 0, 7, 0)
+                    || (bad == VALID) != (i < 9))
+                {
+                    differ++;
+                }
+            }
+        }
+    }
+
+    is_int(differ, 0, "long texts");
+}
+
+
 int
 main(void)
 {
@@ -674,6 +730,7 @@ main(void)
     quotes();
     utf8();
     blocks();
+    plains();
 
     return done();
 }

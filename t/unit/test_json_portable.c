@@ -9,6 +9,7 @@
 
 #include <ngx_zapier_json.c>
 #include <ngx_zapier_json_skip.c>
+#include <ngx_zapier_json_text.c>
 #include <ngx_zapier_json_token.c>
 
 #include "test_json.c"
