@@ -343,9 +343,8 @@ ngx_http_zapier_error_entry(u_char *p, ngx_uint_t status,
 u_char *
 ngx_http_zapier_put_number(u_char *p, int64_t n)
 {
-    u_char     *t;
-    u_char      text[NGX_INT64_LEN];
-    uint64_t    u;
+    u_char    *end;
+    uint64_t   u, power;
 
     static const u_char  pairs[] =
         "0001020304050607080910111213141516171819"
@@ -354,25 +353,33 @@ ngx_http_zapier_put_number(u_char *p, int64_t n)
         "6061626364656667686970717273747576777879"
         "8081828384858687888990919293949596979899";
 
-    u = (n < 0) ? 0 - (uint64_t) n : (uint64_t) n;
-    t = text + NGX_INT64_LEN;
+    u = (uint64_t) n;
 
-    for ( /* void */ ; u >= 10; u /= 100) {
-        t -= 2;
-        ngx_memcpy(t, &pairs[u % 100 * 2], 2);
+    if (n < 0) {
+        *p++ = '-';
+        u = 0 - u;
+    }
+
+    /* there are 19 digits at most, so the power fits */
+
+    end = p + 1;
+
+    for (power = 10; u >= power && end < p + 19; power *= 10) {
+        end++;
+    }
+
+    for (p = end; u >= 10; u /= 100) {
+        p -= 2;
+        ngx_memcpy(p, &pairs[u % 100 * 2], 2);
     }
 
     /* an odd number of digits, or 0 */
 
-    if (u != 0 || t == text + NGX_INT64_LEN) {
-        *--t = (u_char) ('0' + u);
+    if (u != 0 || p == end) {
+        *--p = (u_char) ('0' + u);
     }
 
-    if (n < 0) {
-        *--t = '-';
-    }
-
-    return ngx_cpymem(p, t, text + NGX_INT64_LEN - t);
+    return end;
 }
 
 

@@ -44,7 +44,8 @@ ngx_http_zapier_limit_chain(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     claim->nscopes = 0;
     ngx_memzero(&claim->view, sizeof(ngx_zapier_limit_view_t));
 
-    ctx->dry = (ngx_uint_t) (ngx_random() % 100) < zlcf->dry_run;
+    ctx->dry = zlcf->dry_run != 0
+               && (ngx_uint_t) (ngx_random() % 100) < zlcf->dry_run;
     ctx->let_pass = 0;
 
     claim->fallback = zlcf->fallback;

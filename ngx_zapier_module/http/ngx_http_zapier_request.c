@@ -119,8 +119,7 @@ ngx_http_zapier_strip_client_id(ngx_http_request_t *r)
 
     /* proxy_pass sends this one if it has no URI part, or $request_uri */
 
-    p = ngx_strlchr(r->unparsed_uri.data,
-                    r->unparsed_uri.data + r->unparsed_uri.len, '?');
+    p = memchr(r->unparsed_uri.data, '?', r->unparsed_uri.len);
     if (p == NULL) {
         return NGX_OK;
     }
