@@ -8,8 +8,12 @@
 #include <ngx_core.h>
 #include <jansson.h>
 #include <ngx_zapier_action.h>
-#include <ngx_zapier_action_private.h>
 #include <ngx_zapier_json.h>
+
+
+#define ngx_zapier_action_key_is(json, name)                                 \
+    ((json)->key_len == sizeof(name) - 1                                     \
+     && ngx_memcmp((json)->key, name, sizeof(name) - 1) == 0)
 
 
 static void ngx_zapier_action_value(ngx_zapier_action_body_t *parts,
@@ -126,43 +130,47 @@ ngx_zapier_action_member(ngx_zapier_action_body_t *parts,
 }
 
 
-ngx_zapier_action_t *
-ngx_zapier_action_find(ngx_array_t *actions,
-    ngx_zapier_action_body_t *parts)
+/* With escapes, which hardly anybody needs for a name, it is copied. */
+
+ngx_int_t
+ngx_zapier_action_name(ngx_pool_t *pool, ngx_zapier_action_body_t *parts,
+    ngx_str_t *name)
 {
-    json_t               *json;
-    ngx_str_t             name;
-    ngx_zapier_action_t  *action;
+    json_t  *json;
 
-    name.data = parts->action.data + 1;
-    name.len = parts->action.len - 2;
+    name->data = parts->action.data + 1;
+    name->len = parts->action.len - 2;
 
-    if (ngx_strlchr(name.data, name.data + name.len, '\\') == NULL) {
-        return ngx_zapier_action_search(actions, &name);
+    if (ngx_strlchr(name->data, name->data + name->len, '\\') == NULL) {
+        return NGX_OK;
     }
-
-    /* with escapes, which hardly anybody needs for a name */
 
     json = json_loadb((char *) parts->action.data, parts->action.len,
                       JSON_DECODE_ANY|JSON_ALLOW_NUL, NULL);
     if (json == NULL) {
-        return NULL;
+
+        /* a lone surrogate: it is no name */
+
+        return NGX_OK;
     }
 
-    name.data = (u_char *) json_string_value(json);
-    name.len = json_string_length(json);
+    name->len = json_string_length(json);
+    name->data = ngx_pnalloc(pool, name->len);
 
-    action = ngx_zapier_action_search(actions, &name);
+    if (name->data != NULL) {
+        ngx_memcpy(name->data, json_string_value(json), name->len);
+    }
 
     json_decref(json);
 
-    return action;
+    return (name->data != NULL) ? NGX_OK : NGX_ERROR;
 }
 
 
 ngx_int_t
 ngx_zapier_action_write(ngx_pool_t *pool, ngx_zapier_action_t *action,
-    ngx_str_t *tenant, ngx_str_t *body, ngx_zapier_action_body_t *parts)
+    ngx_str_t *id, ngx_str_t *tenant, ngx_str_t *body,
+    ngx_zapier_action_body_t *parts)
 {
     size_t                size;
     u_char               *p, *start, *from, *next;
@@ -176,7 +184,7 @@ ngx_zapier_action_write(ngx_pool_t *pool, ngx_zapier_action_t *action,
 
     ngx_zapier_action_missing(action, &parts->inputs, missing);
 
-    size = body->len + action->action.len + authentication->len;
+    size = body->len + id->len + authentication->len;
     inputs = action->inputs.elts;
 
     for (i = 0; i < action->inputs.nelts; i++) {
@@ -211,7 +219,7 @@ ngx_zapier_action_write(ngx_pool_t *pool, ngx_zapier_action_t *action,
         p = ngx_cpymem(p, from, next - from);
 
         if (next == parts->action.data) {
-            p = ngx_cpymem(p, action->action.data, action->action.len);
+            p = ngx_cpymem(p, id->data, id->len);
             from = next + parts->action.len;
 
         } else if (next == parts->authentication.data) {

@@ -8,7 +8,6 @@
 #include <ngx_core.h>
 #include <jansson.h>
 #include <ngx_zapier_action.h>
-#include <ngx_zapier_action_private.h>
 #include <ngx_zapier_json.h>
 #include <ngx_zapier_tenant.h>
 
@@ -21,12 +20,18 @@ typedef struct {
 } ngx_zapier_action_read_t;
 
 
+static json_t *ngx_zapier_action_load(ngx_zapier_action_read_t *read,
+    ngx_str_t *text);
 static ngx_int_t ngx_zapier_action_read(ngx_zapier_action_read_t *read,
     const char *name, json_t *json, ngx_zapier_action_t *action);
+static ngx_int_t ngx_zapier_action_identity(ngx_zapier_action_read_t *read,
+    json_t *json, ngx_zapier_action_t *action);
 static ngx_int_t ngx_zapier_action_known(ngx_zapier_action_read_t *read,
     json_t *json);
 static ngx_int_t ngx_zapier_action_string(ngx_zapier_action_read_t *read,
     json_t *json, ngx_str_t *text);
+static ngx_int_t ngx_zapier_action_raw(ngx_zapier_action_read_t *read,
+    json_t *json, const char *name, ngx_str_t *text);
 static ngx_int_t ngx_zapier_action_tenants(ngx_zapier_action_read_t *read,
     json_t *json, ngx_array_t *tenants);
 static ngx_int_t ngx_zapier_action_defaults(ngx_zapier_action_read_t *read,
@@ -48,7 +53,6 @@ ngx_zapier_action_map(ngx_pool_t *pool, ngx_str_t *text,
     json_t                    *root, *value;
     ngx_int_t                  rc;
     const char                *name;
-    json_error_t               error;
     ngx_zapier_action_t       *action;
     ngx_zapier_action_read_t   read;
 
@@ -58,23 +62,10 @@ ngx_zapier_action_map(ngx_pool_t *pool, ngx_str_t *text,
     read.where = where;
     read.why = why;
 
-    ngx_str_null(where);
-
-    root = json_loadb((char *) text->data, text->len, JSON_REJECT_DUPLICATES,
-                      &error);
+    root = ngx_zapier_action_load(&read, text);
 
     if (root == NULL) {
-        why->data = ngx_pnalloc(pool, JSON_ERROR_TEXT_LENGTH + NGX_INT_T_LEN
-                                      + sizeof("line : ") - 1);
-        if (why->data == NULL) {
-            return NGX_ERROR;
-        }
-
-        why->len = ngx_sprintf(why->data, "line %d: %s", error.line,
-                               error.text)
-                   - why->data;
-
-        return NGX_DECLINED;
+        return (why->data == NULL) ? NGX_ERROR : NGX_DECLINED;
     }
 
     if (!json_is_object(root)) {
@@ -113,6 +104,74 @@ ngx_zapier_action_map(ngx_pool_t *pool, ngx_str_t *text,
 }
 
 
+ngx_int_t
+ngx_zapier_action_entry(ngx_pool_t *pool, ngx_str_t *name, ngx_str_t *text,
+    ngx_zapier_action_t *action, ngx_str_t *where, ngx_str_t *why)
+{
+    u_char                    *p;
+    json_t                    *json;
+    ngx_int_t                  rc;
+    ngx_zapier_action_read_t   read;
+
+    ngx_memzero(&read, sizeof(ngx_zapier_action_read_t));
+
+    read.pool = pool;
+    read.where = where;
+    read.why = why;
+
+    p = ngx_pnalloc(pool, name->len + 1);
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_memcpy(p, name->data, name->len);
+    p[name->len] = '\0';
+
+    json = ngx_zapier_action_load(&read, text);
+
+    if (json == NULL) {
+        return (why->data == NULL) ? NGX_ERROR : NGX_DECLINED;
+    }
+
+    rc = ngx_zapier_action_read(&read, (char *) p, json, action);
+
+    json_decref(json);
+
+    return rc;
+}
+
+
+/* NULL: why tells, or has no data for want of memory. */
+
+static json_t *
+ngx_zapier_action_load(ngx_zapier_action_read_t *read, ngx_str_t *text)
+{
+    json_t        *json;
+    json_error_t   error;
+
+    ngx_str_null(read->where);
+    ngx_str_null(read->why);
+
+    json = json_loadb((char *) text->data, text->len, JSON_REJECT_DUPLICATES,
+                      &error);
+
+    if (json == NULL) {
+        read->why->data = ngx_pnalloc(read->pool, JSON_ERROR_TEXT_LENGTH
+                                                  + NGX_INT_T_LEN
+                                                  + sizeof("line : ") - 1);
+        if (read->why->data == NULL) {
+            return NULL;
+        }
+
+        read->why->len = ngx_sprintf(read->why->data, "line %d: %s",
+                                     error.line, error.text)
+                         - read->why->data;
+    }
+
+    return json;
+}
+
+
 static ngx_int_t
 ngx_zapier_action_read(ngx_zapier_action_read_t *read, const char *name,
     json_t *json, ngx_zapier_action_t *action)
@@ -142,10 +201,8 @@ ngx_zapier_action_read(ngx_zapier_action_read_t *read, const char *name,
         return rc;
     }
 
-    read->names[1] = "action";
+    rc = ngx_zapier_action_identity(read, json, action);
 
-    rc = ngx_zapier_action_string(read, json_object_get(json, "action"),
-                                  &action->action);
     if (rc != NGX_OK) {
         return rc;
     }
@@ -182,6 +239,52 @@ ngx_zapier_action_read(ngx_zapier_action_read_t *read, const char *name,
 
     return ngx_zapier_action_schema(read, json_object_get(json, "schema"),
                                     action);
+}
+
+
+/* An id, or what it is looked up by. */
+
+static ngx_int_t
+ngx_zapier_action_identity(ngx_zapier_action_read_t *read, json_t *json,
+    ngx_zapier_action_t *action)
+{
+    ngx_int_t  rc;
+
+    if (json_object_get(json, "app") == NULL) {
+
+        if (json_object_get(json, "key") != NULL
+            || json_object_get(json, "type") != NULL)
+        {
+            read->names[1] = "app";
+            return ngx_zapier_action_fault(read, "a string is needed");
+        }
+
+        read->names[1] = "action";
+
+        return ngx_zapier_action_string(read,
+                                        json_object_get(json, "action"),
+                                        &action->action);
+    }
+
+    if (json_object_get(json, "action") != NULL) {
+        read->names[1] = "action";
+        return ngx_zapier_action_fault(read, "this is looked up by \"app\" "
+                                       "and \"key\"");
+    }
+
+    rc = ngx_zapier_action_raw(read, json, "app", &action->app);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    rc = ngx_zapier_action_raw(read, json, "key", &action->key);
+
+    if (rc != NGX_OK || json_object_get(json, "type") == NULL) {
+        return rc;
+    }
+
+    return ngx_zapier_action_raw(read, json, "type", &action->type);
 }
 
 
@@ -229,6 +332,9 @@ ngx_zapier_action_known(ngx_zapier_action_read_t *read, json_t *json)
     json_object_foreach(json, name, value) {
 
         if (ngx_strcmp(name, "action") != 0
+            && ngx_strcmp(name, "app") != 0
+            && ngx_strcmp(name, "key") != 0
+            && ngx_strcmp(name, "type") != 0
             && ngx_strcmp(name, "authentication") != 0
             && ngx_strcmp(name, "authentications") != 0
             && ngx_strcmp(name, "inputs") != 0
@@ -267,6 +373,29 @@ ngx_zapier_action_string(ngx_zapier_action_read_t *read, json_t *json,
     (void) ngx_zapier_json_quote(text->data, value, len);
 
     return NGX_OK;
+}
+
+
+/* A member as it is, without quotes. */
+
+static ngx_int_t
+ngx_zapier_action_raw(ngx_zapier_action_read_t *read, json_t *json,
+    const char *name, ngx_str_t *text)
+{
+    json_t  *value;
+
+    value = json_object_get(json, name);
+
+    if (!json_is_string(value)
+        || json_string_length(value) == 0
+        || json_string_length(value) > NGX_ZAPIER_ACTION_ID_LEN)
+    {
+        read->names[1] = name;
+        return ngx_zapier_action_fault(read, "a string of 1 to 512 bytes is "
+                                       "needed");
+    }
+
+    return ngx_zapier_action_copy(read->pool, json_string_value(value), text);
 }
 
 
@@ -454,7 +583,7 @@ ngx_zapier_action_fault(ngx_zapier_action_read_t *read, const char *why)
 
 
 ngx_zapier_action_t *
-ngx_zapier_action_search(ngx_array_t *actions, ngx_str_t *name)
+ngx_zapier_action_find(ngx_array_t *actions, ngx_str_t *name)
 {
     int                   diff;
     ngx_uint_t            from, to, i;

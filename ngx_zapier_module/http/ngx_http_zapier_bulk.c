@@ -481,6 +481,7 @@ ngx_http_zapier_bulk_drop(ngx_http_zapier_bulk_t *bulk)
         switch (item->ctx->state) {
 
         case NGX_HTTP_ZAPIER_TOKEN_WAIT:
+        case NGX_HTTP_ZAPIER_ACTION_WAIT:
         case NGX_HTTP_ZAPIER_LIMIT_WAIT:
         case NGX_HTTP_ZAPIER_RETRY_WAIT:
         case NGX_HTTP_ZAPIER_RUN_WAIT:

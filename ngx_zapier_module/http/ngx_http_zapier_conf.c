@@ -411,7 +411,11 @@ ngx_http_zapier_init_tables(ngx_conf_t *cf, ngx_http_zapier_main_conf_t *zmcf,
     zmcf->runs.prefix = zmcf->prefix;
     zmcf->runs.call = ngx_http_zapier_poll_call;
 
-    return ngx_zapier_runs_init(cf, &zmcf->runs);
+    if (ngx_zapier_runs_init(cf, &zmcf->runs) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_zapier_lookups_init(cf, &zmcf->runs);
 }
 
 

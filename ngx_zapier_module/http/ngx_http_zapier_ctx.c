@@ -8,6 +8,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_action.h>
 #include <ngx_http_zapier_bulk.h>
 #include <ngx_http_zapier_idem.h>
 #include <ngx_http_zapier_run.h>
@@ -92,10 +93,11 @@ ngx_http_zapier_redirected(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
     ctx->run = NULL;
     ctx->idem = NULL;
+    ctx->naming = NULL;
 
     zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
 
-    if (zlcf->tenant != NULL) {
+    if (zlcf->tenant != NULL || ctx->admitted) {
         ctx->limited = 0;
         ctx->observed = 0;
         ctx->claim.nscopes = 0;
@@ -193,6 +195,7 @@ ngx_http_zapier_cleanup(void *data)
     /* the client has gone, or a timeout has ended the request */
 
     ngx_http_zapier_run_cancel(ctx);
+    ngx_http_zapier_action_cancel(ctx);
     ngx_http_zapier_idem_end(ctx);
     ngx_http_zapier_bulk_cancel(ctx);
 

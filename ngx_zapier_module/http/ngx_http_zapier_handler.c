@@ -4,6 +4,7 @@
  * what is cheap to refuse is refused first and quota is spent last.
  *
  *     START -> BODY -> TOKEN -> TOKEN_WAIT -> TOKEN_DONE
+ *           -> ACTION_WAIT -> ACTION_DONE -> TOKEN ...
  *           -> LIMIT_WAIT -> LIMIT_DONE -> PASSED
  *                                       -> TOKEN ...
  *                                       -> CALL_WAIT -> TOKEN ...
@@ -19,6 +20,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_action.h>
 #include <ngx_http_zapier_bulk.h>
 #include <ngx_http_zapier_idem.h>
 #include <ngx_http_zapier_managed.h>
@@ -27,6 +29,8 @@
 #include <ngx_http_zapier_runner.h>
 
 
+static ngx_uint_t ngx_http_zapier_applies(ngx_http_request_t *r,
+    const ngx_http_zapier_loc_conf_t *zlcf);
 static ngx_int_t ngx_http_zapier_start(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 static ngx_uint_t ngx_http_zapier_body_awaited(ngx_http_request_t *r);
@@ -77,9 +81,7 @@ ngx_http_zapier_handler(ngx_http_request_t *r)
         }
     }
 
-    /* zapier_connect has a tenant, but sends nothing for it */
-
-    if (zlcf->tenant == NULL || zlcf->connect != NULL) {
+    if (!ngx_http_zapier_applies(r, zlcf)) {
         return NGX_DECLINED;
     }
 
@@ -103,6 +105,9 @@ ngx_http_zapier_handler(ngx_http_request_t *r)
 
     case NGX_HTTP_ZAPIER_TOKEN_DONE:
         return ngx_http_zapier_check_token(r, ctx);
+
+    case NGX_HTTP_ZAPIER_ACTION_DONE:
+        return ngx_http_zapier_check_action(r, ctx);
 
     case NGX_HTTP_ZAPIER_LIMIT_DONE:
         return ngx_http_zapier_check_limit(r, ctx);
@@ -128,6 +133,21 @@ ngx_http_zapier_handler(ngx_http_request_t *r)
     default: /* NGX_HTTP_ZAPIER_*_WAIT */
         return NGX_AGAIN;
     }
+}
+
+
+/*
+ * zapier_connect has a tenant, but sends nothing for it; a request of our own
+ * may be where there is none.
+ */
+
+static ngx_uint_t
+ngx_http_zapier_applies(ngx_http_request_t *r,
+    const ngx_http_zapier_loc_conf_t *zlcf)
+{
+    return zlcf->connect == NULL
+           && (zlcf->tenant != NULL
+               || ngx_http_get_module_ctx(r, ngx_http_zapier_module) != NULL);
 }
 
 
@@ -333,12 +353,10 @@ ngx_http_zapier_start_token(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
         return ngx_http_zapier_bulk_answer(r, ctx);
     }
 
-    if (ctx->idem != NULL) {
-        rc = ngx_http_zapier_idem_look(r, ctx);
+    rc = ngx_http_zapier_recall(r, ctx);
 
-        if (rc != NGX_OK) {
-            return rc;
-        }
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
@@ -481,11 +499,18 @@ static ngx_int_t
 ngx_http_zapier_start_limit(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 {
     ngx_int_t                     rc;
-    ngx_http_zapier_loc_conf_t   *zlcf;
     ngx_http_zapier_main_conf_t  *zmcf;
 
     if (ctx->bulk != NULL) {
         return ngx_http_zapier_bulk_start(r, ctx);
+    }
+
+    if (ctx->naming != NULL) {
+        rc = ngx_http_zapier_action_identify(r, ctx);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
     }
 
     if (ctx->claim.nscopes == 0 || ctx->claimed) {
@@ -499,9 +524,7 @@ ngx_http_zapier_start_limit(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     ctx->claim.handler = ngx_http_zapier_claim_handler;
     ctx->claim.data = ctx;
 
-    zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
-
-    if (zlcf->queue != NULL) {
+    if (ngx_http_zapier_queue_of(r, ctx) != NULL) {
         rc = ngx_http_zapier_queue_start(r, ctx);
 
         if (rc == NGX_ERROR) {
@@ -627,31 +650,6 @@ ngx_http_zapier_claim_handler(ngx_zapier_limit_claim_t *claim)
     ngx_http_zapier_ctx_t *ctx = claim->data;
 
     ctx->state = NGX_HTTP_ZAPIER_LIMIT_DONE;
-
-    ngx_http_zapier_resume(ctx->request);
-}
-
-
-/* A token that was good before may have expired or changed meanwhile. */
-
-void
-ngx_http_zapier_queue_handler(ngx_zapier_limit_waiter_t *waiter)
-{
-    ngx_http_zapier_ctx_t *ctx = waiter->data;
-
-    ctx->state = NGX_HTTP_ZAPIER_LIMIT_DONE;
-
-    if (waiter->waited != 0) {
-        ctx->queued = 1;
-
-        if (ctx->claim.verdict == NGX_ZAPIER_LIMIT_PASSED) {
-            ctx->claimed = 1;
-            ctx->state = NGX_HTTP_ZAPIER_TOKEN;
-
-            ngx_explicit_memzero(ctx->token.authorization.data,
-                                 ctx->token.authorization.len);
-        }
-    }
 
     ngx_http_zapier_resume(ctx->request);
 }

@@ -9,11 +9,30 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_action.h>
 #include <ngx_http_zapier_idem.h>
 #include <ngx_http_zapier_managed.h>
 #include <ngx_http_zapier_retry.h>
 #include <ngx_http_zapier_run.h>
 #include <ngx_http_zapier_runner.h>
+
+
+ngx_int_t
+ngx_http_zapier_recall(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_int_t  rc;
+
+    if (ctx->idem != NULL) {
+        rc = ngx_http_zapier_idem_look(r, ctx);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    return (ctx->naming != NULL) ? ngx_http_zapier_action_entry(r, ctx)
+                                 : NGX_OK;
+}
 
 
 ngx_int_t

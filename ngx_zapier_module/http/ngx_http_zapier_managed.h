@@ -32,6 +32,9 @@ ngx_int_t ngx_http_zapier_start_token(ngx_http_request_t *r,
 
 /* ngx_http_zapier_managed.c */
 
+/* What is known of the call before a token is spent on it; NGX_OK: go on. */
+ngx_int_t ngx_http_zapier_recall(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
 ngx_int_t ngx_http_zapier_start_runner(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 ngx_int_t ngx_http_zapier_check_call(ngx_http_request_t *r,

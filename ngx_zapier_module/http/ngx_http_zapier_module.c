@@ -129,7 +129,7 @@ static ngx_command_t  ngx_http_zapier_commands[] = {
       NULL },
 
     { ngx_string("zapier_action_map"),
-      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE12,
+      NGX_HTTP_MAIN_CONF|NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_1MORE,
       ngx_http_zapier_action_map,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
@@ -384,6 +384,8 @@ ngx_http_zapier_exit_process(ngx_cycle_t *cycle)
     ngx_http_zapier_keys_exit_worker();
     ngx_http_zapier_connect_exit_worker();
     ngx_http_zapier_poll_exit_worker();
+    ngx_zapier_lookups_exit_worker();
+    ngx_http_zapier_action_exit_worker();
 
     zmcf = ngx_http_cycle_get_module_main_conf(cycle, ngx_http_zapier_module);
 

@@ -127,6 +127,7 @@ typedef struct ngx_http_zapier_connect_conf_s  ngx_http_zapier_connect_conf_t;
 typedef struct ngx_http_zapier_queue_conf_s    ngx_http_zapier_queue_conf_t;
 typedef struct ngx_http_zapier_wait_conf_s     ngx_http_zapier_wait_conf_t;
 typedef struct ngx_http_zapier_action_conf_s   ngx_http_zapier_action_conf_t;
+typedef struct ngx_http_zapier_naming_s        ngx_http_zapier_naming_t;
 typedef struct ngx_http_zapier_callback_conf_s
     ngx_http_zapier_callback_conf_t;
 typedef struct ngx_http_zapier_callback_s      ngx_http_zapier_callback_t;
@@ -187,6 +188,8 @@ typedef enum {
     NGX_HTTP_ZAPIER_TOKEN,
     NGX_HTTP_ZAPIER_TOKEN_WAIT,
     NGX_HTTP_ZAPIER_TOKEN_DONE,
+    NGX_HTTP_ZAPIER_ACTION_WAIT,   /* for what its name stands for */
+    NGX_HTTP_ZAPIER_ACTION_DONE,
     NGX_HTTP_ZAPIER_LIMIT_WAIT,
     NGX_HTTP_ZAPIER_LIMIT_DONE,
     NGX_HTTP_ZAPIER_PASSED,        /* the upstream may see the request */
@@ -258,6 +261,8 @@ typedef struct {
     ngx_http_zapier_run_t     *run;        /* that it is about, with
                                               zapier_wait */
     ngx_http_zapier_poll_t    *poll;       /* that it is made for */
+    ngx_http_zapier_naming_t  *naming;     /* its action's name stands for
+                                              something not known yet */
     ngx_http_zapier_idem_t    *idem;       /* its Idempotency-Key */
     ngx_http_zapier_bulk_t    *bulk;       /* it has several runs */
     ngx_http_zapier_item_t    *item;       /* it is one of those */
@@ -283,6 +288,7 @@ typedef struct {
     unsigned                   queued:1;   /* it has waited for quota */
     unsigned                   preferred:1; /* Prefer: wait=N was heeded */
     unsigned                   identified:1; /* by a client_id argument */
+    unsigned                   admitted:1; /* to a location of our own */
 } ngx_http_zapier_ctx_t;
 
 

@@ -1,8 +1,11 @@
 
 /*
- * GETs of runs that the gateway makes for itself: requests without a client
- * that enter the location of whoever asked first behind everything that
- * deals with callers, and have their token and quota as any other.
+ * GETs that the gateway makes for itself: requests without a client that
+ * have their token and quota as any other.
+ *
+ * Those of runs enter the location of whoever asked first behind everything
+ * that deals with callers.  Those of actions go to a location of their own,
+ * and are counted where the caller's request is.
  */
 
 
@@ -10,7 +13,9 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
+#include <ngx_http_zapier_action.h>
 #include <ngx_http_zapier_alone.h>
+#include <ngx_http_zapier_queue.h>
 #include <ngx_http_zapier_run.h>
 
 
@@ -27,7 +32,9 @@ typedef struct {
     ngx_http_handler_pt        content_handler;
     ngx_int_t                  phase_handler;
     uint32_t                   hash;
+    ngx_msec_t                 patience;   /* ms that it may wait for quota */
     unsigned                   dry:1;
+    unsigned                   elsewhere:1; /* uri is a location's own */
     ngx_str_t                  uri;
     ngx_zapier_limit_claim_t   claim;
 } ngx_http_zapier_origin_t;
@@ -45,6 +52,8 @@ struct ngx_http_zapier_poll_s {
 };
 
 
+static ngx_http_zapier_origin_t *ngx_http_zapier_poll_create_origin(
+    ngx_http_zapier_ctx_t *ctx, ngx_pool_t *pool);
 static ngx_int_t ngx_http_zapier_poll_claim(ngx_http_zapier_origin_t *origin,
     ngx_http_zapier_ctx_t *ctx, ngx_pool_t *pool);
 static ngx_uint_t ngx_http_zapier_poll_scarce(
@@ -68,33 +77,24 @@ static ngx_uint_t   ngx_http_zapier_polls_busy;
 void *
 ngx_http_zapier_poll_origin(ngx_zapier_run_wait_t *wait, ngx_pool_t *pool)
 {
-    u_char                    *p;
-    ngx_str_t                  uri;
-    ngx_http_request_t        *r;
-    ngx_http_zapier_ctx_t     *ctx;
-    ngx_http_core_srv_conf_t  *cscf;
-    ngx_http_zapier_origin_t  *origin;
+    u_char                      *p;
+    ngx_str_t                    uri;
+    ngx_http_request_t          *r;
+    ngx_http_zapier_ctx_t       *ctx;
+    ngx_http_zapier_origin_t    *origin;
+    ngx_http_zapier_loc_conf_t  *zlcf;
 
     ctx = wait->data;
     r = ctx->request;
 
-    origin = ngx_pcalloc(pool, sizeof(ngx_http_zapier_origin_t));
+    origin = ngx_http_zapier_poll_create_origin(ctx, pool);
     if (origin == NULL) {
         return NULL;
     }
 
-    cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
+    zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
 
-    origin->server = cscf->ctx;
-    origin->loc_conf = r->loc_conf;
-    origin->content_handler = r->content_handler;
-    origin->phase_handler = r->phase_handler;
-    origin->hash = ctx->hash;
-    origin->dry = ctx->dry;
-
-    if (ngx_http_zapier_poll_claim(origin, ctx, pool) != NGX_OK) {
-        return NULL;
-    }
+    origin->patience = zlcf->queue ? zlcf->queue->time : 0;
 
     /* the run that a GET is about, or what a POST has added one to */
 
@@ -120,6 +120,71 @@ ngx_http_zapier_poll_origin(ngx_zapier_run_wait_t *wait, ngx_pool_t *pool)
     p = ngx_cpymem(p, wait->id.data, wait->id.len);
 
     origin->uri.len = p - origin->uri.data;
+
+    return origin;
+}
+
+
+void *
+ngx_http_zapier_lookup_origin(ngx_zapier_lookup_t *lookup, ngx_pool_t *pool)
+{
+    ngx_uint_t                 i;
+    ngx_http_zapier_ctx_t     *ctx;
+    ngx_zapier_limit_claim_t  *claim;
+    ngx_http_zapier_origin_t  *origin;
+
+    ctx = lookup->data;
+
+    origin = ngx_http_zapier_poll_create_origin(ctx, pool);
+    if (origin == NULL) {
+        return NULL;
+    }
+
+    origin->elsewhere = 1;
+    origin->uri = lookup->uri;
+    origin->patience = ngx_http_zapier_queue_time(ctx->request, ctx);
+
+    /* it is a part of the caller's own call */
+
+    claim = &origin->claim;
+    claim->patient = ctx->claim.patient;
+
+    for (i = 0; i < claim->nscopes; i++) {
+        claim->scopes[i].party = ctx->claim.scopes[i].party;
+        claim->scopes[i].weight = ctx->claim.scopes[i].weight;
+    }
+
+    return origin;
+}
+
+
+static ngx_http_zapier_origin_t *
+ngx_http_zapier_poll_create_origin(ngx_http_zapier_ctx_t *ctx,
+    ngx_pool_t *pool)
+{
+    ngx_http_request_t        *r;
+    ngx_http_core_srv_conf_t  *cscf;
+    ngx_http_zapier_origin_t  *origin;
+
+    r = ctx->request;
+
+    origin = ngx_pcalloc(pool, sizeof(ngx_http_zapier_origin_t));
+    if (origin == NULL) {
+        return NULL;
+    }
+
+    cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
+
+    origin->server = cscf->ctx;
+    origin->loc_conf = r->loc_conf;
+    origin->content_handler = r->content_handler;
+    origin->phase_handler = r->phase_handler;
+    origin->hash = ctx->hash;
+    origin->dry = ctx->dry;
+
+    if (ngx_http_zapier_poll_claim(origin, ctx, pool) != NGX_OK) {
+        return NULL;
+    }
 
     return origin;
 }
@@ -322,7 +387,17 @@ ngx_http_zapier_poll_start(ngx_event_t *ev)
 
     x->ctx->poll = x;
 
-    ngx_http_core_run_phases(r);
+    if (origin->elsewhere) {
+        x->ctx->tenant = x->poll->tenant;
+        x->ctx->admitted = 1;
+
+        (void) ngx_http_internal_redirect(r, &origin->uri, &x->poll->args);
+        ngx_http_finalize_request(r, NGX_DONE);
+
+    } else {
+        ngx_http_core_run_phases(r);
+    }
+
     ngx_http_run_posted_requests(c);
 }
 
@@ -409,6 +484,14 @@ ngx_http_zapier_poll_enter(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     poll = ctx->poll->poll;
     origin = poll->origin;
 
+    /* an error_page leads to who knows where: not with a token */
+
+    if (origin->elsewhere && !ctx->admitted) {
+        return NGX_ERROR;
+    }
+
+    ctx->admitted = 0;
+
     ctx->tenant = poll->tenant;
     ctx->hash = origin->hash;
     ctx->claim = origin->claim;
@@ -416,6 +499,28 @@ ngx_http_zapier_poll_enter(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     ctx->body_done = 1;
 
     return ngx_http_zapier_auth_identify(r, ctx);
+}
+
+
+ngx_http_zapier_loc_conf_t *
+ngx_http_zapier_poll_counted(ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_http_zapier_origin_t  *origin;
+
+    origin = ctx->poll->poll->origin;
+
+    return origin->loc_conf[ngx_http_zapier_module.ctx_index];
+}
+
+
+ngx_msec_t
+ngx_http_zapier_poll_patience(ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_http_zapier_origin_t  *origin;
+
+    origin = ctx->poll->poll->origin;
+
+    return origin->patience;
 }
 
 

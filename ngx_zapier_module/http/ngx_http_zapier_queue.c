@@ -12,6 +12,7 @@
 #include <ngx_http_zapier_bulk.h>
 #include <ngx_http_zapier_directive.h>
 #include <ngx_http_zapier_queue.h>
+#include <ngx_http_zapier_run.h>
 
 
 #define NGX_HTTP_ZAPIER_QUEUE_TIME_MAX  3600000
@@ -22,6 +23,7 @@ static char *ngx_http_zapier_queue_parameter(ngx_conf_t *cf,
     ngx_str_t *value, ngx_http_zapier_queue_conf_t *queue);
 static void ngx_http_zapier_queue_prefer(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx, ngx_msec_t *time);
+static void ngx_http_zapier_queue_handler(ngx_zapier_limit_waiter_t *waiter);
 static ngx_uint_t ngx_http_zapier_queue_weight(ngx_http_request_t *r,
     ngx_http_complex_value_t *cv);
 
@@ -117,14 +119,12 @@ ngx_http_zapier_queue_start(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     ngx_msec_t                     time;
     ngx_msec_int_t                 left;
     ngx_zapier_limit_waiter_t     *waiter;
-    ngx_http_zapier_loc_conf_t    *zlcf;
     ngx_http_zapier_main_conf_t   *zmcf;
     ngx_http_zapier_queue_conf_t  *queue;
 
     zmcf = ngx_http_get_module_main_conf(r, ngx_http_zapier_module);
-    zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
 
-    queue = zlcf->queue;
+    queue = ngx_http_zapier_queue_of(r, ctx);
 
     time = ngx_http_zapier_queue_time(r, ctx);
 
@@ -161,19 +161,36 @@ ngx_http_zapier_queue_start(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 }
 
 
+ngx_http_zapier_queue_conf_t *
+ngx_http_zapier_queue_of(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_http_zapier_loc_conf_t  *zlcf;
+
+    zlcf = ctx->poll ? ngx_http_zapier_poll_counted(ctx)
+                     : ngx_http_get_module_loc_conf(r,
+                                                    ngx_http_zapier_module);
+
+    return zlcf->queue;
+}
+
+
 ngx_msec_t
 ngx_http_zapier_queue_time(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 {
-    ngx_msec_t                   time;
-    ngx_http_zapier_loc_conf_t  *zlcf;
+    ngx_msec_t                     time;
+    ngx_http_zapier_queue_conf_t  *queue;
 
-    zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
+    queue = ngx_http_zapier_queue_of(r, ctx);
 
-    if (zlcf->queue == NULL || ctx->dry) {
+    if (queue == NULL || ctx->dry) {
         return 0;
     }
 
-    time = zlcf->queue->time;
+    if (ctx->poll != NULL) {
+        return ngx_http_zapier_poll_patience(ctx);
+    }
+
+    time = queue->time;
 
     ngx_http_zapier_queue_prefer(r, ctx, &time);
 
@@ -199,6 +216,31 @@ ngx_http_zapier_queue_prefer(ngx_http_request_t *r,
 
     ctx->preferred = 1;
     ctx->preferred_wait = *time / 1000;
+}
+
+
+/* A token that was good before may have expired or changed meanwhile. */
+
+static void
+ngx_http_zapier_queue_handler(ngx_zapier_limit_waiter_t *waiter)
+{
+    ngx_http_zapier_ctx_t *ctx = waiter->data;
+
+    ctx->state = NGX_HTTP_ZAPIER_LIMIT_DONE;
+
+    if (waiter->waited != 0) {
+        ctx->queued = 1;
+
+        if (ctx->claim.verdict == NGX_ZAPIER_LIMIT_PASSED) {
+            ctx->claimed = 1;
+            ctx->state = NGX_HTTP_ZAPIER_TOKEN;
+
+            ngx_explicit_memzero(ctx->token.authorization.data,
+                                 ctx->token.authorization.len);
+        }
+    }
+
+    ngx_http_zapier_resume(ctx->request);
 }
 
 

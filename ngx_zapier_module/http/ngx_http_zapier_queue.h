@@ -31,6 +31,10 @@ struct ngx_http_zapier_queue_conf_s {
 ngx_int_t ngx_http_zapier_queue_start(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 
+/* The queue that the request would wait in; NULL: none. */
+ngx_http_zapier_queue_conf_t *ngx_http_zapier_queue_of(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
+
 /* ms that the request may wait, 0: not at all. */
 ngx_msec_t ngx_http_zapier_queue_time(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
@@ -38,9 +42,6 @@ ngx_msec_t ngx_http_zapier_queue_time(ngx_http_request_t *r,
 /* Adds Preference-Applied to the answer.  NGX_OK or NGX_ERROR. */
 ngx_int_t ngx_http_zapier_queue_headers(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
-
-/* ngx_http_zapier_handler.c: goes on with a request that has waited */
-void ngx_http_zapier_queue_handler(ngx_zapier_limit_waiter_t *waiter);
 
 
 #endif /* _NGX_HTTP_ZAPIER_QUEUE_H_INCLUDED_ */

@@ -101,6 +101,12 @@ void ngx_http_zapier_text_add(ngx_http_zapier_text_t *text, ngx_chain_t *in);
 void *ngx_http_zapier_poll_origin(ngx_zapier_run_wait_t *wait,
     ngx_pool_t *pool);
 
+/* The location, whose quota and queue a poll has, and the ms that it may
+ * wait there. */
+ngx_http_zapier_loc_conf_t *ngx_http_zapier_poll_counted(
+    ngx_http_zapier_ctx_t *ctx);
+ngx_msec_t ngx_http_zapier_poll_patience(ngx_http_zapier_ctx_t *ctx);
+
 /* ngx_zapier_runs_t.call */
 ngx_int_t ngx_http_zapier_poll_call(ngx_zapier_run_poll_t *poll);
 

@@ -41,6 +41,8 @@ typedef enum {
 struct ngx_zapier_run_poll_s {
     ngx_str_t                  tenant;
     ngx_str_t                  id;
+    ngx_str_t                  args;       /* instead of an id, if it is not
+                                              a run that is asked for */
     void                      *origin;     /* of ngx_zapier_run_wait_t */
     ngx_pool_t                *pool;       /* for the body */
     size_t                     max;        /* bytes of it */
@@ -77,6 +79,7 @@ struct ngx_zapier_runs_s {
 
     /* private */
     ngx_zapier_shm_table_t     table;
+    ngx_zapier_shm_table_t     lookups;
     void                      *worker;
     ngx_zapier_run_news_t     *news;       /* NULL: none are heard */
 };
