@@ -278,6 +278,7 @@ sub create_run ($self, $c) {
     my $id = $self->uuid;
 
     $seen->{run} = $id;
+    $seen->{action} = $self->catalog->named($c->req->json->{data}{action});
     $self->runs({}) if keys %{$self->runs} >= 100_000;
     $self->runs->{$id} = my $run = $self->new_run($c);
 
