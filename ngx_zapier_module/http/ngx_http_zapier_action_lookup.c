@@ -115,6 +115,13 @@ ngx_http_zapier_action_wait(ngx_http_request_t *r,
         return ngx_http_zapier_action_known(r, ctx);
 
     case NGX_AGAIN:
+
+        /* if there is a token, it is asked for again afterwards */
+
+        ngx_explicit_memzero(ctx->token.authorization.data,
+                             ctx->token.authorization.len);
+        ctx->token.authorization.len = 0;
+
         ctx->state = NGX_HTTP_ZAPIER_ACTION_WAIT;
         return ngx_http_zapier_hold(r);
 
@@ -280,11 +287,18 @@ ngx_http_zapier_action_failed(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx)
 {
     u_char                      *code;
+    ngx_uint_t                   level;
     ngx_zapier_lookup_answer_t  *answer;
 
     answer = &ctx->naming->lookup.answer;
 
-    ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
+    /* what the upstream says is hardly the caller's fault */
+
+    level = (answer->value.len != 0
+             && answer->status < NGX_HTTP_INTERNAL_SERVER_ERROR)
+            ? NGX_LOG_INFO : NGX_LOG_ERR;
+
+    ngx_log_error(level, r->connection->log, 0,
                   "the id of action \"%V\" could not be looked up: %ui \"%V\"",
                   &ctx->naming->name, answer->status, &answer->value);
 

@@ -19,7 +19,8 @@
 #include <ngx_http_zapier_run.h>
 
 
-/* polls of one worker at a time, the others wait for their turn */
+/* polls of one worker at a time, the others wait for their turn; callers
+ * who wait for an id make calls of their own */
 #define NGX_HTTP_ZAPIER_POLLS  32
 
 /* one part of so many of a limit is for new runs */
@@ -49,6 +50,7 @@ struct ngx_http_zapier_poll_s {
     ngx_http_zapier_ctx_t     *ctx;
     ngx_http_zapier_text_t     text;
     unsigned                   begun:1;
+    unsigned                   counted:1;
 };
 
 
@@ -234,8 +236,9 @@ ngx_http_zapier_poll_claim(ngx_http_zapier_origin_t *origin,
 ngx_int_t
 ngx_http_zapier_poll_call(ngx_zapier_run_poll_t *poll)
 {
-    ngx_pool_t              *pool;
-    ngx_http_zapier_poll_t  *x;
+    ngx_pool_t                *pool;
+    ngx_http_zapier_poll_t    *x;
+    ngx_http_zapier_origin_t  *origin;
 
     if (!poll->urgent && ngx_http_zapier_poll_scarce(poll->origin)) {
         return NGX_DECLINED;
@@ -265,7 +268,15 @@ ngx_http_zapier_poll_call(ngx_zapier_run_poll_t *poll)
 
     ngx_queue_insert_tail(&ngx_http_zapier_polls, &x->queue);
 
-    ngx_http_zapier_poll_next();
+    origin = poll->origin;
+
+    if (origin->elsewhere) {
+        x->begun = 1;
+        ngx_post_event(&x->event, &ngx_posted_events);
+
+    } else {
+        ngx_http_zapier_poll_next();
+    }
 
     return NGX_AGAIN;
 }
@@ -314,6 +325,7 @@ ngx_http_zapier_poll_next(void)
 
         if (!x->begun) {
             x->begun = 1;
+            x->counted = 1;
             ngx_http_zapier_polls_busy++;
 
             /* the caller may be deep inside a request of its own */
@@ -651,7 +663,7 @@ ngx_http_zapier_poll_free(ngx_http_zapier_poll_t *x)
 {
     ngx_queue_remove(&x->queue);
 
-    if (x->begun) {
+    if (x->counted) {
         ngx_http_zapier_polls_busy--;
     }
 

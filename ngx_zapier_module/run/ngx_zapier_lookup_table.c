@@ -12,8 +12,9 @@
 /* names are the callers' to choose: there is no end to them */
 #define NGX_ZAPIER_LOOKUP_ENTRIES  4096
 
-/* of a value that is kept */
+/* bytes of a value, and of all values: one part of so many of the zone */
 #define NGX_ZAPIER_LOOKUP_MAX      (64 * 1024)
+#define NGX_ZAPIER_LOOKUP_SHARE    8
 
 
 typedef struct {
@@ -29,11 +30,18 @@ typedef struct {
 } ngx_zapier_lookup_fact_t;
 
 
+typedef struct {
+    size_t                       bytes;    /* of all values */
+} ngx_zapier_lookup_shared_t;
+
+
 static ngx_zapier_lookup_fact_t *ngx_zapier_lookup_fact(
     ngx_zapier_runs_t *runs, ngx_zapier_lookup_key_t *key,
     ngx_uint_t create);
 static ngx_uint_t ngx_zapier_lookup_good(ngx_zapier_lookup_fact_t *fact,
     ngx_zapier_lookup_age_t *age);
+static void ngx_zapier_lookup_keep(ngx_zapier_runs_t *runs,
+    ngx_zapier_lookup_fact_t *fact, ngx_str_t *value);
 static ngx_int_t ngx_zapier_lookup_copy(ngx_zapier_lookup_fact_t *fact,
     ngx_pool_t *pool, ngx_zapier_lookup_answer_t *answer);
 static ngx_int_t ngx_zapier_lookup_evict(ngx_zapier_shm_table_t *table,
@@ -45,6 +53,7 @@ ngx_zapier_lookups_init(ngx_conf_t *cf, ngx_zapier_runs_t *runs)
 {
     runs->lookups.name = "actions";
     runs->lookups.evict = ngx_zapier_lookup_evict;
+    runs->lookups.data_size = sizeof(ngx_zapier_lookup_shared_t);
 
     if (ngx_zapier_shm_table_add(runs->shm, &runs->lookups) != NGX_OK) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -135,11 +144,7 @@ void
 ngx_zapier_lookup_put(ngx_zapier_runs_t *runs, ngx_zapier_lookup_key_t *key,
     uint64_t then, ngx_zapier_lookup_answer_t *answer)
 {
-    u_char                    *p;
-    ngx_str_t                 *value;
     ngx_zapier_lookup_fact_t  *fact;
-
-    value = &answer->value;
 
     ngx_zapier_shm_lock(runs->shm);
 
@@ -156,22 +161,10 @@ ngx_zapier_lookup_put(ngx_zapier_runs_t *runs, ngx_zapier_lookup_key_t *key,
 
     ngx_memory_barrier();
 
-    (void) ngx_zapier_lookup_evict(&runs->lookups, &fact->node);
+    ngx_zapier_lookup_keep(runs, fact, &answer->value);
 
-    if (value->len > NGX_ZAPIER_LOOKUP_MAX) {
+    if (fact->value == NULL && answer->value.len != 0) {
         goto done;
-    }
-
-    if (value->len != 0) {
-        p = ngx_zapier_shm_alloc(&runs->lookups, value->len, &fact->node);
-        if (p == NULL) {
-            goto done;
-        }
-
-        ngx_memcpy(p, value->data, value->len);
-
-        fact->len = value->len;
-        fact->value = p;
     }
 
     fact->result = answer->result;
@@ -185,6 +178,55 @@ ngx_zapier_lookup_put(ngx_zapier_runs_t *runs, ngx_zapier_lookup_key_t *key,
 done:
 
     ngx_zapier_shm_unlock(runs->shm);
+}
+
+
+/* Without memory, or when it is too long, the fact has none. */
+
+static void
+ngx_zapier_lookup_keep(ngx_zapier_runs_t *runs,
+    ngx_zapier_lookup_fact_t *fact, ngx_str_t *value)
+{
+    u_char                      *p;
+    ngx_zapier_shm_node_t       *node;
+    ngx_zapier_shm_table_t      *table;
+    ngx_zapier_lookup_shared_t  *shared;
+
+    table = &runs->lookups;
+    shared = ngx_zapier_shm_data(table);
+
+    (void) ngx_zapier_lookup_evict(table, &fact->node);
+
+    if (value->len == 0 || value->len > NGX_ZAPIER_LOOKUP_MAX) {
+        return;
+    }
+
+    while (shared->bytes + value->len
+           > runs->shm->zone->shm.size / NGX_ZAPIER_LOOKUP_SHARE)
+    {
+        node = ngx_zapier_shm_oldest(table, NULL);
+
+        if (node == NULL || node == &fact->node) {
+            return;
+        }
+
+        (void) ngx_zapier_lookup_evict(table, node);
+        ngx_zapier_shm_delete(table, node);
+    }
+
+    p = ngx_zapier_shm_alloc(table, value->len, &fact->node);
+    if (p == NULL) {
+        return;
+    }
+
+    ngx_memcpy(p, value->data, value->len);
+
+    shared->bytes += value->len;
+    fact->len = value->len;
+
+    ngx_memory_barrier();
+
+    fact->value = p;
 }
 
 
@@ -266,13 +308,16 @@ static ngx_int_t
 ngx_zapier_lookup_evict(ngx_zapier_shm_table_t *table,
     ngx_zapier_shm_node_t *node)
 {
-    u_char                    *p;
-    ngx_zapier_lookup_fact_t  *fact;
+    u_char                      *p;
+    ngx_zapier_lookup_fact_t    *fact;
+    ngx_zapier_lookup_shared_t  *shared;
 
     fact = (ngx_zapier_lookup_fact_t *) node;
     p = fact->value;
 
     if (p != NULL) {
+        shared = ngx_zapier_shm_data(table);
+        shared->bytes -= ngx_min(fact->len, shared->bytes);
 
         /* a worker that dies after this loses the memory, not the order */
 
