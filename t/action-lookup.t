@@ -449,6 +449,78 @@ subtest 'a cache' => sub {
 };
 
 
+# How look-ups authenticate themselves is the business of their location.
+
+subtest 'other ways to ask' => sub {
+    my $secret = "$redis->{dir}/client.secret";
+
+    open my $file, '>', $secret or die "$secret: $!";
+    print $file "sandbox-secret\n";
+    close $file;
+
+    my $auth = node(redis => $redis, sandbox => $sandbox, server => <<END,
+        zapier_tenant \$http_x_tenant;
+        zapier_limit  off;
+        include       \$params;
+
+        location = /token   { internal; zapier_tenant off;
+                              include \$params;
+                              proxy_pass http://sandbox/oauth/token/; }
+        location = /user    { internal;
+                              proxy_pass http://sandbox/v2/actions; }
+        location = /client  { internal; zapier_auth client_id;
+                              proxy_pass http://sandbox/v2/actions; }
+        location = /retry   { zapier_body action_run; zapier_retry 401;
+                              zapier_action_map $map lookup=/user;
+                              proxy_pass http://sandbox/v2/action-runs; }
+        location = /once    { zapier_body action_run;
+                              zapier_action_map $map lookup=/user;
+                              proxy_pass http://sandbox/v2/action-runs; }
+        location = /by-id   { zapier_body action_run;
+                              zapier_action_map $map lookup=/client;
+                              proxy_pass http://sandbox/v2/action-runs; }
+END
+        http => <<END);
+    zapier_oauth_client sandbox-client $secret;
+    zapier_oauth_token  /token timeout=5s;
+END
+
+    token($redis, 't8', $sandbox->token_record('t8', lifetime => 3600));
+
+    my %how = (node => $auth, tenant => 't8');
+
+    $sandbox->script({method => 'GET', status => 401});
+    $sandbox->forget;
+    is run('mail', %how, path => '/retry')->{status}, 200,
+        'a token that is refused';
+    is scalar(gets()), 2, 'is refreshed for a second look-up';
+
+    my @tokens = map { $_->{headers}{Authorization}[0] } $sandbox->requests;
+
+    isnt $tokens[1], $tokens[0], 'with the new one';
+    is $tokens[2], $tokens[1], 'and so is the call';
+
+    $sandbox->script({method => 'GET', status => 401});
+    $sandbox->forget;
+    is error(run('mail', %how, path => '/once')), '502 upstream_invalid',
+        'but not without zapier_retry';
+    is run('mail', %how, path => '/once')->{status}, 200,
+        'which the next one has the use of';
+
+    $sandbox->forget;
+    is run('deep', %how, path => '/by-id')->{status}, 200, 'by client_id';
+    is_deeply [gets()], [
+        'GET /v2/actions?app=x&client_id=sandbox-client',
+        'GET /v2/actions?app=x&limit=10&offset=10&client_id=sandbox-client',
+        'GET /v2/actions?app=x&limit=10&offset=20&client_id=sandbox-client',
+    ], 'on every page';
+    is scalar(grep { $_->{method} eq 'GET' && $_->{headers}{Authorization} }
+              $sandbox->requests), 0, 'and no token';
+    is_deeply [$auth->complaints], [], 'no alerts';
+    ok $auth->stop, 'stopped in time';
+};
+
+
 subtest 'without Redis' => sub {
     $sandbox->clear;
     run('core:x', tenant => $_) for qw(t7);

@@ -42,9 +42,13 @@ ngx_http_zapier_action_map(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    if (ngx_strcmp(value[1].data, "off") == 0 && cf->args->nelts == 2) {
+    if (ngx_strcmp(value[1].data, "off") == 0) {
         zlcf->action_map = NULL;
-        return NGX_CONF_OK;
+
+        return (cf->args->nelts == 2)
+               ? NGX_CONF_OK
+               : ngx_http_zapier_invalid(cf, &value[2],
+                                         "\"off\" stands alone");
     }
 
     map = ngx_pcalloc(cf->pool, sizeof(ngx_http_zapier_action_conf_t));
@@ -52,7 +56,7 @@ ngx_http_zapier_action_map(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    map->entry_cache = NGX_HTTP_ZAPIER_ACTION_ENTRY_TIME;
+    map->redis = (ngx_strcmp(value[1].data, "redis") == 0);
 
     for (i = 2; i < cf->args->nelts; i++) {
         if (ngx_http_zapier_action_parameter(cf, &value[i], map)
@@ -68,12 +72,24 @@ ngx_http_zapier_action_map(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     zlcf->action_map = map;
 
-    if (ngx_strcmp(value[1].data, "redis") == 0) {
-        map->redis = 1;
-        return NGX_CONF_OK;
+    if (map->lookup_cache != 0 && map->lookup.len == 0) {
+        return ngx_http_zapier_invalid(cf, &value[1],
+                                       "\"lookup_cache=\" has no effect "
+                                       "without \"lookup=\"");
     }
 
-    return ngx_http_zapier_action_load(cf, &value[1], map);
+    if (map->entry_cache != 0 && !map->redis) {
+        return ngx_http_zapier_invalid(cf, &value[1],
+                                       "\"entry_cache=\" has no effect "
+                                       "without \"redis\"");
+    }
+
+    if (map->entry_cache == 0) {
+        map->entry_cache = NGX_HTTP_ZAPIER_ACTION_ENTRY_TIME;
+    }
+
+    return (ngx_strcmp(value[1].data, "redis") == 0)
+           ? NGX_CONF_OK : ngx_http_zapier_action_load(cf, &value[1], map);
 }
 
 
