@@ -40,6 +40,7 @@ my $server = <<'END';
 
         location = /zapier-actions {
             internal;
+            deny          all;
             zapier_tenant off;
             include       $params;
             proxy_set_header X-Tenant-Was $zapier_tenant;
@@ -466,15 +467,14 @@ subtest 'other ways to ask' => sub {
         location = /token   { internal; zapier_tenant off;
                               include \$params;
                               proxy_pass http://sandbox/oauth/token/; }
-        location = /user    { internal;
-                              proxy_pass http://sandbox/v2/actions; }
+        location = /v2/actions { internal; proxy_pass http://sandbox; }
         location = /client  { internal; zapier_auth client_id;
                               proxy_pass http://sandbox/v2/actions; }
         location = /retry   { zapier_body action_run; zapier_retry 401;
-                              zapier_action_map $map lookup=/user;
+                              zapier_action_map $map lookup=/v2/actions;
                               proxy_pass http://sandbox/v2/action-runs; }
         location = /once    { zapier_body action_run;
-                              zapier_action_map $map lookup=/user;
+                              zapier_action_map $map lookup=/v2/actions;
                               proxy_pass http://sandbox/v2/action-runs; }
         location = /by-id   { zapier_body action_run;
                               zapier_action_map $map lookup=/client;

@@ -97,7 +97,7 @@ ngx_http_zapier_redirected(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
     zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
 
-    if (zlcf->tenant != NULL || ctx->admitted) {
+    if (zlcf->tenant != NULL) {
         ctx->limited = 0;
         ctx->observed = 0;
         ctx->claim.nscopes = 0;

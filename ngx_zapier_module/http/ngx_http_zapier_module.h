@@ -288,7 +288,6 @@ typedef struct {
     unsigned                   queued:1;   /* it has waited for quota */
     unsigned                   preferred:1; /* Prefer: wait=N was heeded */
     unsigned                   identified:1; /* by a client_id argument */
-    unsigned                   admitted:1; /* to a location of our own */
 } ngx_http_zapier_ctx_t;
 
 

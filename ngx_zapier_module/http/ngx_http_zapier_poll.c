@@ -3,9 +3,9 @@
  * GETs that the gateway makes for itself: requests without a client that
  * have their token and quota as any other.
  *
- * Those of runs enter the location of whoever asked first behind everything
- * that deals with callers.  Those of actions go to a location of their own,
- * and are counted where the caller's request is.
+ * They enter a location behind everything that deals with callers: those of
+ * runs that of whoever asked first, those of actions one of their own.  All
+ * are counted where the caller's request is.
  */
 
 
@@ -51,6 +51,7 @@ struct ngx_http_zapier_poll_s {
     ngx_http_zapier_text_t     text;
     unsigned                   begun:1;
     unsigned                   counted:1;
+    unsigned                   entered:1;
 };
 
 
@@ -64,6 +65,8 @@ static void ngx_http_zapier_poll_next(void);
 static void ngx_http_zapier_poll_start(ngx_event_t *ev);
 static ngx_http_request_t *ngx_http_zapier_poll_request(
     ngx_http_zapier_poll_t *x, ngx_connection_t *c);
+static ngx_int_t ngx_http_zapier_poll_locate(ngx_http_zapier_poll_t *x,
+    ngx_http_request_t *r);
 static ngx_int_t ngx_http_zapier_poll_headers(ngx_http_request_t *r);
 static void ngx_http_zapier_poll_closed(void *data);
 static void ngx_http_zapier_poll_result(ngx_http_zapier_poll_t *x,
@@ -399,18 +402,37 @@ ngx_http_zapier_poll_start(ngx_event_t *ev)
 
     x->ctx->poll = x;
 
-    if (origin->elsewhere) {
-        x->ctx->tenant = x->poll->tenant;
-        x->ctx->admitted = 1;
-
-        (void) ngx_http_internal_redirect(r, &origin->uri, &x->poll->args);
-        ngx_http_finalize_request(r, NGX_DONE);
-
-    } else {
+    if (!origin->elsewhere || ngx_http_zapier_poll_locate(x, r) == NGX_OK) {
         ngx_http_core_run_phases(r);
     }
 
     ngx_http_run_posted_requests(c);
+}
+
+
+/* NGX_OK, or NGX_DONE: there is no such location, r is gone. */
+
+static ngx_int_t
+ngx_http_zapier_poll_locate(ngx_http_zapier_poll_t *x, ngx_http_request_t *r)
+{
+    ngx_int_t                  phase_handler;
+    ngx_http_zapier_origin_t  *origin;
+
+    origin = x->poll->origin;
+    phase_handler = r->phase_handler;
+
+    r->args = x->poll->args;
+    r->valid_unparsed_uri = 0;
+    r->loc_conf = origin->server->loc_conf;
+    r->internal = 1;
+
+    if (ngx_http_core_find_config_phase(r, NULL) != NGX_AGAIN) {
+        return NGX_DONE;
+    }
+
+    r->phase_handler = phase_handler;
+
+    return NGX_OK;
 }
 
 
@@ -498,11 +520,11 @@ ngx_http_zapier_poll_enter(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
     /* an error_page leads to who knows where: not with a token */
 
-    if (origin->elsewhere && !ctx->admitted) {
+    if (origin->elsewhere && ctx->poll->entered) {
         return NGX_ERROR;
     }
 
-    ctx->admitted = 0;
+    ctx->poll->entered = 1;
 
     ctx->tenant = poll->tenant;
     ctx->hash = origin->hash;
