@@ -250,7 +250,11 @@ subtest 'faults' => sub {
 
         $sandbox->clear;
         $sandbox->script({method => 'GET', status => 200, %{$step{$case}}});
-        is error(run('mail')), $want, $case;
+
+        my $r = run('mail');
+
+        is error($r), $want, $case;
+        like $r->{body}, qr/"sent":false/, 'it says so' if $want =~ /^502/;
         is_deeply [actions()], [], 'nothing is run';
         cmp_ok scalar(gets()), '<=', 20, 'pages are counted';
     }

@@ -349,13 +349,10 @@ ngx_http_zapier_action_limited(ngx_http_request_t *r,
 
     answer = &ctx->naming->lookup.answer;
 
-    ngx_memzero(&fault, sizeof(ngx_http_zapier_fault_t));
-
-    ngx_str_set(&fault.code, "rate_limited");
-    ngx_str_set(&fault.detail, "The quota is used up, the id of this action "
+    ngx_http_zapier_fault_init(&fault, "rate_limited",
+                               "The quota is used up, the id of this action "
                                "was not looked up and the call was not "
                                "sent.");
-    fault.offset = -1;
     fault.retry_after = ngx_max(answer->retry_after, 1);
 
     if (ctx->claim.nscopes != 0
@@ -390,14 +387,11 @@ ngx_http_zapier_action_refuse(ngx_http_request_t *r,
 {
     ngx_http_zapier_fault_t  fault;
 
-    ngx_memzero(&fault, sizeof(ngx_http_zapier_fault_t));
+    ngx_http_zapier_fault_init(&fault, code, detail);
 
-    fault.code.len = ngx_strlen(code);
-    fault.code.data = (u_char *) code;
-    fault.detail.len = ngx_strlen(detail);
-    fault.detail.data = (u_char *) detail;
-    fault.offset = -1;
     fault.retry_after = ctx->naming->lookup.answer.retry_after;
+    fault.unsent = (status == NGX_HTTP_BAD_GATEWAY
+                    || status == NGX_HTTP_GATEWAY_TIME_OUT);
 
     if (status == NGX_HTTP_SERVICE_UNAVAILABLE && fault.retry_after == 0) {
         fault.retry_after = 1;

@@ -98,6 +98,20 @@ ngx_http_zapier_error(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
 }
 
 
+void
+ngx_http_zapier_fault_init(ngx_http_zapier_fault_t *fault, const char *code,
+    const char *detail)
+{
+    ngx_memzero(fault, sizeof(ngx_http_zapier_fault_t));
+
+    fault->code.len = ngx_strlen(code);
+    fault->code.data = (u_char *) code;
+    fault->detail.len = ngx_strlen(detail);
+    fault->detail.data = (u_char *) detail;
+    fault->offset = -1;
+}
+
+
 /* Answers tell how the limits stand, also if nobody has had to look yet. */
 
 static void
@@ -334,6 +348,10 @@ ngx_http_zapier_error_entry(u_char *p, ngx_uint_t status,
     if (fault->retry_after != 0) {
         p = ngx_http_zapier_put(p, ",\"retry_after\":");
         p = ngx_http_zapier_put_number(p, fault->retry_after);
+    }
+
+    if (fault->unsent) {
+        p = ngx_http_zapier_put(p, ",\"sent\":false");
     }
 
     return ngx_http_zapier_put(p, "}}");

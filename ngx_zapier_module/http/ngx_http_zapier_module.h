@@ -299,6 +299,7 @@ typedef struct {
     off_t                      offset;     /* -1: none */
     ngx_str_t                  scope;      /* len 0: none */
     time_t                     retry_after; /* 0: none */
+    ngx_uint_t                 unsent;     /* although one might think so */
 } ngx_http_zapier_fault_t;
 
 
@@ -527,6 +528,10 @@ ngx_int_t ngx_http_zapier_log_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_zapier_error(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx, ngx_uint_t status,
     ngx_http_zapier_fault_t *faults, ngx_uint_t n);
+
+/* Of no place in the body; code and detail must live as long as it. */
+void ngx_http_zapier_fault_init(ngx_http_zapier_fault_t *fault,
+    const char *code, const char *detail);
 
 /* The body of such an answer, in pool.  NULL: no memory. */
 ngx_buf_t *ngx_http_zapier_error_body(ngx_pool_t *pool, ngx_uint_t status,
