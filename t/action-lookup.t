@@ -369,7 +369,7 @@ subtest 'several runs' => sub {
 
 subtest 'many at a time' => sub {
     $sandbox->clear;
-    $sandbox->script({method => 'GET', delay => 1000});
+    $sandbox->script({method => 'GET', delay => 1500});
 
     my @r = together(12, '{"action":"mail","inputs":{}}', path => '/run',
                      tenant => 't3');
@@ -378,7 +378,7 @@ subtest 'many at a time' => sub {
     is scalar(gets()), 1, 'one look-up on a node';
 
     $sandbox->clear;
-    $sandbox->script({method => 'GET', delay => 1000, status => 500});
+    $sandbox->script({method => 'GET', delay => 1500, status => 500});
     @r = together(6, '{"action":"mail","inputs":{}}', path => '/run',
                   tenant => 't3');
 
@@ -390,7 +390,7 @@ subtest 'many at a time' => sub {
 
 subtest 'a client goes away' => sub {
     $sandbox->clear;
-    $sandbox->script({method => 'GET', delay => 700});
+    $sandbox->script({method => 'GET', delay => 1500});
 
     my $body = '{"action":"mail","inputs":{}}';
     my $http = client($node);

@@ -26,7 +26,7 @@
 #define NGX_ZAPIER_LOOKUP_NONE_TIME  10000
 
 /* ms that one step of a flight may take before another worker tries */
-#define NGX_ZAPIER_LOOKUP_LEASE  15000
+#define NGX_ZAPIER_LOOKUP_LEASE  10000
 
 
 typedef struct {
