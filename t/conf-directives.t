@@ -1448,7 +1448,7 @@ invalid value "min=1" in "zapier_body": "max=", "items=", "parallel=" or "deadli
 --- error_log
 invalid value "items=2" in "zapier_body": only "max=" after "action_run" is known
 
-=== TEST 172: zapier_action_map with an unknown parameter
+=== TEST 176: zapier_action_map with an unknown parameter
 --- config
     location / {
         zapier_action_map redis cache=1s;
@@ -1457,7 +1457,7 @@ invalid value "items=2" in "zapier_body": only "max=" after "action_run" is know
 --- error_log
 invalid value "cache=1s" in "zapier_action_map": "strict", "redis", "entry_cache=", "lookup=" or "lookup_cache=" is needed
 
-=== TEST 173: zapier_action_map lookup= needs a URI
+=== TEST 177: zapier_action_map lookup= needs a URI
 --- config
     location / {
         zapier_action_map redis lookup=https://api.zapier.com/v2/actions;
@@ -1466,7 +1466,7 @@ invalid value "cache=1s" in "zapier_action_map": "strict", "redis", "entry_cache
 --- error_log
 invalid value "lookup=https://api.zapier.com/v2/actions" in "zapier_action_map": the URI of an internal location is needed, such as lookup=/zapier-actions
 
-=== TEST 174: zapier_action_map lookup_cache= out of range
+=== TEST 178: zapier_action_map lookup_cache= out of range
 --- config
     location / {
         zapier_action_map redis lookup=/a lookup_cache=2d;
@@ -1475,7 +1475,7 @@ invalid value "lookup=https://api.zapier.com/v2/actions" in "zapier_action_map":
 --- error_log
 invalid value "lookup_cache=2d" in "zapier_action_map": a time from 1ms to 1d is needed
 
-=== TEST 175: zapier_action_map entry_cache= out of range
+=== TEST 179: zapier_action_map entry_cache= out of range
 --- config
     location / {
         zapier_action_map redis entry_cache=0;
@@ -1484,7 +1484,7 @@ invalid value "lookup_cache=2d" in "zapier_action_map": a time from 1ms to 1d is
 --- error_log
 invalid value "entry_cache=0" in "zapier_action_map": a time from 1ms to 1h is needed
 
-=== TEST 176: zapier_action_map off stands alone
+=== TEST 180: zapier_action_map off stands alone
 --- config
     location / {
         zapier_action_map off strict;
@@ -1493,7 +1493,7 @@ invalid value "entry_cache=0" in "zapier_action_map": a time from 1ms to 1h is n
 --- error_log
 invalid value "strict" in "zapier_action_map": "off" stands alone
 
-=== TEST 177: zapier_action_map lookup_cache= without lookup=
+=== TEST 181: zapier_action_map lookup_cache= without lookup=
 --- config
     location / {
         zapier_action_map redis lookup_cache=1m;
@@ -1502,7 +1502,7 @@ invalid value "strict" in "zapier_action_map": "off" stands alone
 --- error_log
 invalid value "redis" in "zapier_action_map": "lookup_cache=" has no effect without "lookup="
 
-=== TEST 178: zapier_action_map entry_cache= without redis
+=== TEST 182: zapier_action_map entry_cache= without redis
 --- config
     location / {
         zapier_action_map actions.json entry_cache=1m;
@@ -1511,7 +1511,7 @@ invalid value "redis" in "zapier_action_map": "lookup_cache=" has no effect with
 --- error_log
 invalid value "actions.json" in "zapier_action_map": "entry_cache=" has no effect without "redis"
 
-=== TEST 179: zapier_action_map without zapier_body
+=== TEST 183: zapier_action_map without zapier_body
 --- config
     location / {
         zapier_tenant     acme;
