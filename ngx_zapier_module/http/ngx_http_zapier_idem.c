@@ -35,6 +35,7 @@ static void ngx_http_zapier_idem_handler(ngx_zapier_idem_t *op);
 static ngx_int_t ngx_http_zapier_idem_replay(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 static void ngx_http_zapier_idem_sheltered(ngx_event_t *ev);
+static void ngx_http_zapier_idem_note(ngx_http_zapier_ctx_t *ctx);
 static ngx_int_t ngx_http_zapier_idem_refuse(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx, ngx_uint_t status, const char *code,
     const char *detail);
@@ -85,6 +86,7 @@ ngx_http_zapier_idem_start(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     idem->op.runs = &zmcf->runs;
     idem->op.tenant = ctx->tenant;
     idem->op.ttl = zlcf->idem->ttl;
+    idem->op.replicas = zlcf->idem->replicas;
     idem->op.pool = r->pool;
     idem->op.handler = ngx_http_zapier_idem_handler;
     idem->op.data = ctx;
@@ -351,11 +353,12 @@ ngx_http_zapier_idem_store(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
 
     if (rc != NGX_AGAIN) {
 
-        /* the caller has its answer, the others are told "unknown" */
-
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                       "an answer that belongs to an idempotency key could "
                       "not be stored");
+
+        ngx_http_zapier_idem_note(ctx);
+
         return NGX_OK;
     }
 
@@ -396,6 +399,11 @@ ngx_http_zapier_idem_result(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     idem = ctx->idem;
 
     if (idem->stage == NGX_HTTP_ZAPIER_IDEM_STORE) {
+
+        if (idem->op.result != NGX_ZAPIER_IDEM_NEW) {
+            ngx_http_zapier_idem_note(ctx);
+        }
+
         return NGX_OK;
     }
 
@@ -578,7 +586,7 @@ ngx_http_zapier_idem_observe(ngx_http_request_t *r,
 void
 ngx_http_zapier_idem_end(ngx_http_zapier_ctx_t *ctx)
 {
-    ngx_str_t                none, body;
+    ngx_str_t                none;
     ngx_http_zapier_idem_t  *idem;
 
     idem = ctx->idem;
@@ -607,11 +615,7 @@ ngx_http_zapier_idem_end(ngx_http_zapier_ctx_t *ctx)
             && ctx->text->complete
             && !ctx->text->too_long)
         {
-            body.data = ctx->text->start;
-            body.len = ctx->text->last - ctx->text->start;
-
-            ngx_zapier_idem_note(&idem->op, "answer", idem->status,
-                                 &ctx->call->headers_out.content_type, &body);
+            ngx_http_zapier_idem_note(ctx);
 
         } else if (idem->refused
                    || ctx->state == NGX_HTTP_ZAPIER_RETRY_WAIT
@@ -625,6 +629,21 @@ ngx_http_zapier_idem_end(ngx_http_zapier_ctx_t *ctx)
     } else if (idem->busy) {
         ngx_zapier_idem_note(&idem->op, "idle", 0, &none, &none);
     }
+}
+
+
+/* The caller does not wait until his answer is stored. */
+
+static void
+ngx_http_zapier_idem_note(ngx_http_zapier_ctx_t *ctx)
+{
+    ngx_str_t  body;
+
+    body.data = ctx->text->start;
+    body.len = ctx->text->last - ctx->text->start;
+
+    ngx_zapier_idem_note(&ctx->idem->op, "answer", ctx->idem->status,
+                         &ctx->call->headers_out.content_type, &body);
 }
 
 

@@ -19,6 +19,7 @@
 struct ngx_http_zapier_idem_conf_s {
     ngx_msec_t                 ttl;        /* ms */
     ngx_uint_t                 required;
+    ngx_uint_t                 replicas;
 };
 
 

@@ -16,6 +16,8 @@
 #define NGX_HTTP_ZAPIER_IDEM_TTL       (24 * 3600 * 1000)
 #define NGX_HTTP_ZAPIER_IDEM_TTL_MAX   (14 * 24 * 3600 * 1000)
 
+#define NGX_HTTP_ZAPIER_IDEM_REPLICAS_MAX  16
+
 #define NGX_HTTP_ZAPIER_WAIT_TIME_MAX  3600000
 #define NGX_HTTP_ZAPIER_WAIT_INTERVAL  1000
 
@@ -230,6 +232,7 @@ ngx_http_zapier_idempotency(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_zapier_loc_conf_t *zlcf = conf;
 
     uint32_t                      time;
+    ngx_int_t                     n;
     ngx_str_t                    *value, rest;
     ngx_uint_t                    i;
     ngx_http_zapier_main_conf_t  *zmcf;
@@ -269,10 +272,23 @@ ngx_http_zapier_idempotency(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             continue;
         }
 
+        if (ngx_http_zapier_prefix(&value[i], "replicas=", &rest)) {
+            n = ngx_atoi(rest.data, rest.len);
+
+            if (n < 1 || n > NGX_HTTP_ZAPIER_IDEM_REPLICAS_MAX) {
+                return ngx_http_zapier_invalid(cf, &value[i],
+                                               "a number from 1 to 16 is "
+                                               "needed");
+            }
+
+            idem->replicas = n;
+            continue;
+        }
+
         if (!ngx_http_zapier_prefix(&value[i], "ttl=", &rest)) {
             return ngx_http_zapier_invalid(cf, &value[i],
-                                           "\"ttl=\" or \"required\" is "
-                                           "needed");
+                                           "\"ttl=\", \"replicas=\" or "
+                                           "\"required\" is needed");
         }
 
         if (ngx_http_zapier_time(&rest, NGX_HTTP_ZAPIER_IDEM_TTL_MAX, &time)

@@ -24,6 +24,7 @@ typedef struct ngx_zapier_redis_reply_s  ngx_zapier_redis_reply_t;
 typedef struct ngx_zapier_redis_watch_s  ngx_zapier_redis_watch_t;
 typedef struct ngx_zapier_redis_slot_s   ngx_zapier_redis_slot_t;
 typedef struct ngx_zapier_redis_call_s   ngx_zapier_redis_call_t;
+typedef struct ngx_zapier_redis_link_s   ngx_zapier_redis_link_t;
 
 
 /* what zapier_redis and zapier_redis_ssl_* say */
@@ -74,6 +75,8 @@ struct ngx_zapier_redis_reply_s {
 struct ngx_zapier_redis_cmd_s {
     void                     (*handler)(ngx_zapier_redis_cmd_t *cmd);
     void                      *data;
+    unsigned                   durable:1;  /* ngx_zapier_redis_sync() may
+                                              follow */
 
     /*
      * For the handler: NGX_OK, reply is set (it may be an ERROR reply) and
@@ -94,6 +97,9 @@ struct ngx_zapier_redis_cmd_s {
     ngx_zapier_redis_slot_t   *slot;
     ngx_zapier_redis_call_t   *call;
     ngx_msec_t                 started;
+    ngx_msec_t                 deadline;
+    ngx_zapier_redis_link_t   *link;       /* durable: where it came from */
+    ngx_uint_t                 epoch;
 };
 
 
@@ -120,6 +126,19 @@ ngx_int_t ngx_zapier_redis_start(ngx_zapier_redis_t *redis,
 
 /* The handler will not be called.  Safe at any time, also after it was. */
 void ngx_zapier_redis_cancel(ngx_zapier_redis_cmd_t *cmd);
+
+
+/*
+ * Asks how many replicas have got what a durable command has written, and
+ * waits until there are n of them, or its timeout is nearly over.  For its
+ * handler only, which is called once more: with an INTEGER reply, or as
+ * with any command.  Durable commands have a link of their own, as nothing
+ * goes over it meanwhile.
+ *
+ * NGX_AGAIN or NGX_ERROR, as ngx_zapier_redis_start(); NGX_ERROR too if the
+ * link was lost
+ */
+ngx_int_t ngx_zapier_redis_sync(ngx_zapier_redis_cmd_t *cmd, ngx_uint_t n);
 
 
 /* The number of the database as text, empty for 0. */

@@ -40,6 +40,7 @@ ngx_zapier_redis_call_start(ngx_zapier_redis_topology_t *topology,
     }
 
     call->deadline = ngx_current_msec + topology->redis->conf.timeout;
+    call->cmd.durable = cmd->durable;
 
     if (ngx_zapier_redis_call_try(call) != NGX_AGAIN) {
         ngx_zapier_redis_call_free(call);
@@ -249,6 +250,9 @@ ngx_zapier_redis_call_finish(ngx_zapier_redis_call_t *call, ngx_int_t status,
     cmd->reply = (status == NGX_OK) ? call->cmd.reply : NULL;
     cmd->refused = refused;
     cmd->time = ngx_current_msec - cmd->started;
+    cmd->deadline = call->deadline;
+    cmd->link = call->cmd.link;
+    cmd->epoch = call->cmd.epoch;
 
     ngx_zapier_redis_call_free(call);
 

@@ -17,6 +17,9 @@
 
 static ngx_zapier_redis_link_t *ngx_zapier_redis_choose(
     ngx_zapier_redis_t *redis);
+static ngx_zapier_redis_link_t *ngx_zapier_redis_choose_durable(
+    ngx_zapier_redis_t *redis);
+static void ngx_zapier_redis_open(ngx_zapier_redis_link_t *link);
 static ngx_uint_t ngx_zapier_redis_usable(ngx_zapier_redis_link_t *link);
 static ngx_uint_t ngx_zapier_redis_open_allowed(ngx_zapier_redis_t *redis);
 
@@ -55,6 +58,7 @@ ngx_zapier_redis_send(ngx_zapier_redis_t *redis, ngx_zapier_redis_cmd_t *cmd,
     cmd->slot = NULL;
     cmd->call = NULL;
     cmd->reply = NULL;
+    cmd->link = NULL;
 
     if (redis->links == NULL) {
         ngx_zapier_redis_init_worker(redis);
@@ -64,7 +68,8 @@ ngx_zapier_redis_send(ngx_zapier_redis_t *redis, ngx_zapier_redis_cmd_t *cmd,
         }
     }
 
-    link = ngx_zapier_redis_choose(redis);
+    link = cmd->durable ? ngx_zapier_redis_choose_durable(redis)
+                        : ngx_zapier_redis_choose(redis);
 
     if (link == NULL) {
         return NGX_ERROR;
@@ -106,13 +111,13 @@ ngx_zapier_redis_init_worker(ngx_zapier_redis_t *redis)
         return;
     }
 
-    links = ngx_pcalloc(redis->pool, redis->conf.connections
+    links = ngx_pcalloc(redis->pool, ngx_zapier_redis_nlinks(redis)
                                      * sizeof(ngx_zapier_redis_link_t));
     if (links == NULL) {
         return;
     }
 
-    for (i = 0; i < redis->conf.connections; i++) {
+    for (i = 0; i < ngx_zapier_redis_nlinks(redis); i++) {
         ngx_zapier_redis_link_init(&links[i], redis, redis->caps);
     }
 
@@ -165,7 +170,7 @@ ngx_zapier_redis_exit_links(ngx_zapier_redis_t *redis)
         return;
     }
 
-    for (i = 0; i < redis->conf.connections; i++) {
+    for (i = 0; i < ngx_zapier_redis_nlinks(redis); i++) {
         link = &redis->links[i];
 
         while (!ngx_queue_empty(&link->live)) {
@@ -194,14 +199,8 @@ ngx_zapier_redis_choose(ngx_zapier_redis_t *redis)
     n = redis->conf.connections;
 
     redis->next = (redis->next + 1) % n;
-    link = &redis->links[redis->next];
 
-    if (link->state == NGX_ZAPIER_REDIS_DOWN
-        && ngx_zapier_redis_open_allowed(redis)
-        && ngx_zapier_redis_link_open(link) != NGX_OK)
-    {
-        ngx_zapier_redis_breaker_fail(redis);
-    }
+    ngx_zapier_redis_open(&redis->links[redis->next]);
 
     for (i = 0; i < n; i++) {
         link = &redis->links[(redis->next + i) % n];
@@ -220,6 +219,31 @@ ngx_zapier_redis_choose(ngx_zapier_redis_t *redis)
     }
 
     return opening;
+}
+
+
+static ngx_zapier_redis_link_t *
+ngx_zapier_redis_choose_durable(ngx_zapier_redis_t *redis)
+{
+    ngx_zapier_redis_link_t  *link;
+
+    link = &redis->links[redis->conf.connections];
+
+    ngx_zapier_redis_open(link);
+
+    return ngx_zapier_redis_usable(link) ? link : NULL;
+}
+
+
+static void
+ngx_zapier_redis_open(ngx_zapier_redis_link_t *link)
+{
+    if (link->state == NGX_ZAPIER_REDIS_DOWN
+        && ngx_zapier_redis_open_allowed(link->redis)
+        && ngx_zapier_redis_link_open(link) != NGX_OK)
+    {
+        ngx_zapier_redis_breaker_fail(link->redis);
+    }
 }
 
 
@@ -251,7 +275,7 @@ ngx_zapier_redis_open_allowed(ngx_zapier_redis_t *redis)
         return 0;
     }
 
-    for (i = 0; i < redis->conf.connections; i++) {
+    for (i = 0; i < ngx_zapier_redis_nlinks(redis); i++) {
         link = &redis->links[i];
 
         if (link->state != NGX_ZAPIER_REDIS_DOWN && link->trial) {

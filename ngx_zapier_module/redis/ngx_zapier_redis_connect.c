@@ -46,6 +46,7 @@ ngx_zapier_redis_link_open(ngx_zapier_redis_link_t *link)
 
     link->trial = 1;
     link->draining = 0;
+    link->blocked = 0;
     link->pushing = 0;
     link->misconf = 0;
     link->logins = 0;

@@ -47,6 +47,8 @@ ngx_zapier_redis_link_init(ngx_zapier_redis_link_t *link,
     ngx_queue_init(&link->control);
     ngx_queue_init(&link->waiting);
     ngx_queue_init(&link->sent);
+    ngx_queue_init(&link->joining);
+    ngx_queue_init(&link->syncing);
     ngx_queue_init(&link->live);
 }
 
@@ -264,7 +266,9 @@ ngx_zapier_redis_link_flush(ngx_event_t *ev)
         return;
     }
 
-    if (ngx_zapier_redis_link_send(link) != NGX_OK) {
+    if (ngx_zapier_redis_sync_send(link) != NGX_OK
+        || ngx_zapier_redis_link_send(link) != NGX_OK)
+    {
         ngx_zapier_redis_link_fail(link);
     }
 }
@@ -434,7 +438,8 @@ ngx_zapier_redis_link_arm(ngx_zapier_redis_link_t *link)
         q = ngx_queue_head(&link->sent);
         slot = ngx_queue_data(q, ngx_zapier_redis_slot_t, fifo);
 
-        key = ngx_max(slot->sent, link->received) + link->redis->conf.timeout;
+        key = ngx_max(slot->sent, link->received)
+              + ngx_zapier_redis_queue_patience(link);
 
     } else {
         key = (ngx_msec_t) -1;

@@ -9,6 +9,7 @@
  *   connect  a link is opened: resolve, connect, TLS, log in
  *   link     a link is read, written, watched over and closed
  *   queue    commands of one link: order, deadlines, replies
+ *   sync     waiting for replicas
  *   resolve  names to addresses, before each connect
  *   resp     bytes
  *
@@ -51,7 +52,6 @@
 #define NGX_ZAPIER_REDIS_ADDRS        16
 
 
-typedef struct ngx_zapier_redis_link_s      ngx_zapier_redis_link_t;
 typedef struct ngx_zapier_redis_topology_s  ngx_zapier_redis_topology_t;
 
 /* reply to a command of the link's own; NGX_ERROR: logged, fail the link */
@@ -79,6 +79,7 @@ struct ngx_zapier_redis_slot_s {
     ngx_str_t                       text;    /* data NULL: was sent */
     ngx_msec_t                      deadline;
     ngx_msec_t                      sent;
+    ngx_uint_t                      replicas;   /* that are waited for */
 };
 
 
@@ -120,7 +121,9 @@ struct ngx_zapier_redis_link_s {
     ngx_queue_t                     control; /* own commands, not sent */
     ngx_queue_t                     waiting; /* callers', not sent */
     ngx_queue_t                     sent;
-    ngx_queue_t                     live;    /* of waiting and sent, in the
+    ngx_queue_t                     joining; /* the next WAIT is for them */
+    ngx_queue_t                     syncing; /* the one under way is */
+    ngx_queue_t                     live;    /* of all but control, in the
                                                 order of deadlines */
     ngx_uint_t                      pending; /* slots of the queues */
     size_t                          bytes;   /* text of the queues */
@@ -133,6 +136,7 @@ struct ngx_zapier_redis_link_s {
 
     unsigned                        trial:1;     /* no reply so far */
     unsigned                        draining:1;  /* no more commands */
+    unsigned                        blocked:1;   /* a WAIT is under way */
     unsigned                        pushing:1;   /* replies go to push() */
     unsigned                        misconf:1;   /* logged */
 };
@@ -170,7 +174,9 @@ struct ngx_zapier_redis_s {
     ngx_uint_t                      addr;    /* the one to try first */
     ngx_zapier_redis_addr_t         addrs[NGX_ZAPIER_REDIS_ADDRS];
 
-    ngx_zapier_redis_link_t        *links;   /* NULL before the first use */
+    ngx_zapier_redis_link_t        *links;   /* NULL before the first use;
+                                                the last one is for durable
+                                                commands */
     ngx_uint_t                      next;
     ngx_msec_t                      backoff; /* 0: nothing is known to fail */
     ngx_msec_t                      retry;   /* not before, with backoff */
@@ -179,6 +185,9 @@ struct ngx_zapier_redis_s {
     ngx_queue_t                     slots;   /* free ones */
     ngx_queue_t                     watchers;
 };
+
+
+#define ngx_zapier_redis_nlinks(redis)  ((redis)->conf.connections + 1)
 
 
 /* conf */
@@ -280,6 +289,24 @@ ngx_int_t ngx_zapier_redis_queue_add(ngx_zapier_redis_link_t *link,
 ngx_int_t ngx_zapier_redis_queue_own(ngx_zapier_redis_link_t *link,
     ngx_zapier_redis_own_pt own, ngx_uint_t argc, ngx_str_t *argv);
 
+/* a slot with no text; NULL: too many, or no memory */
+ngx_zapier_redis_slot_t *ngx_zapier_redis_queue_slot(
+    ngx_zapier_redis_link_t *link);
+void ngx_zapier_redis_queue_free(ngx_zapier_redis_slot_t *slot);
+
+/* the slot has a caller who waits; detach: NULL if he does not any more */
+void ngx_zapier_redis_queue_attach(ngx_zapier_redis_slot_t *slot,
+    ngx_zapier_redis_cmd_t *cmd, ngx_msec_t deadline);
+ngx_zapier_redis_cmd_t *ngx_zapier_redis_queue_detach(
+    ngx_zapier_redis_slot_t *slot);
+
+/* calls the handler, which may free cmd, and start or cancel any other */
+void ngx_zapier_redis_queue_finish(ngx_zapier_redis_cmd_t *cmd,
+    ngx_int_t status, ngx_zapier_redis_reply_t *reply);
+
+/* ms of silence that something sent may take */
+ngx_msec_t ngx_zapier_redis_queue_patience(ngx_zapier_redis_link_t *link);
+
 /* the next command is about a key that is on its way here */
 ngx_int_t ngx_zapier_redis_queue_asking(ngx_zapier_redis_link_t *link);
 
@@ -297,8 +324,8 @@ ngx_int_t ngx_zapier_redis_queue_expire(ngx_zapier_redis_link_t *link);
 void ngx_zapier_redis_queue_fail(ngx_zapier_redis_link_t *link);
 void ngx_zapier_redis_queue_fail_waiting(ngx_zapier_redis_link_t *link);
 
-/* the server says that it cannot serve anybody */
-ngx_uint_t ngx_zapier_redis_refused(ngx_zapier_redis_reply_t *reply);
+/* sync: sends a WAIT for those who join, unless one is under way */
+ngx_int_t ngx_zapier_redis_sync_send(ngx_zapier_redis_link_t *link);
 
 
 #endif /* _NGX_ZAPIER_REDIS_LINK_H_INCLUDED_ */

@@ -178,7 +178,7 @@ ngx_zapier_redis_node_idle(ngx_zapier_redis_t *redis)
 {
     ngx_uint_t  i;
 
-    for (i = 0; redis->links && i < redis->conf.connections; i++) {
+    for (i = 0; redis->links && i < ngx_zapier_redis_nlinks(redis); i++) {
         if (redis->links[i].state != NGX_ZAPIER_REDIS_DOWN) {
             return 0;
         }
@@ -253,7 +253,7 @@ ngx_zapier_redis_node_drain(ngx_zapier_redis_t *redis)
     ngx_uint_t                i;
     ngx_zapier_redis_link_t  *link;
 
-    for (i = 0; redis->links && i < redis->conf.connections; i++) {
+    for (i = 0; redis->links && i < ngx_zapier_redis_nlinks(redis); i++) {
         link = &redis->links[i];
 
         if (link->state == NGX_ZAPIER_REDIS_DOWN) {

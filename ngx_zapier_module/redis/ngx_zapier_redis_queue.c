@@ -22,15 +22,10 @@
 #define NGX_ZAPIER_REDIS_STUCK  5
 
 
-static ngx_zapier_redis_slot_t *ngx_zapier_redis_queue_slot(
+static ngx_zapier_redis_slot_t *ngx_zapier_redis_queue_text(
     ngx_zapier_redis_link_t *link, ngx_uint_t argc, ngx_str_t *argv);
 static ngx_int_t ngx_zapier_redis_queue_asked(ngx_zapier_redis_link_t *link,
     ngx_zapier_redis_reply_t *reply);
-static void ngx_zapier_redis_queue_free(ngx_zapier_redis_slot_t *slot);
-static ngx_zapier_redis_cmd_t *ngx_zapier_redis_queue_detach(
-    ngx_zapier_redis_slot_t *slot);
-static void ngx_zapier_redis_queue_finish(ngx_zapier_redis_cmd_t *cmd,
-    ngx_int_t status, ngx_zapier_redis_reply_t *reply);
 static ngx_zapier_redis_slot_t *ngx_zapier_redis_queue_unsent(
     ngx_zapier_redis_link_t *link);
 static ngx_int_t ngx_zapier_redis_queue_room(ngx_zapier_redis_link_t *link,
@@ -49,18 +44,35 @@ ngx_zapier_redis_queue_add(ngx_zapier_redis_link_t *link,
     ngx_zapier_redis_cmd_t *cmd, ngx_msec_t deadline, ngx_uint_t argc,
     ngx_str_t *argv)
 {
-    ngx_queue_t              *q;
-    ngx_zapier_redis_slot_t  *slot, *prev;
+    ngx_zapier_redis_slot_t  *slot;
 
-    slot = ngx_zapier_redis_queue_slot(link, argc, argv);
+    slot = ngx_zapier_redis_queue_text(link, argc, argv);
     if (slot == NULL) {
         return NGX_ERROR;
     }
 
+    ngx_queue_insert_tail(&link->waiting, &slot->fifo);
+
+    ngx_zapier_redis_queue_attach(slot, cmd, deadline);
+
+    cmd->started = ngx_current_msec;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_zapier_redis_queue_attach(ngx_zapier_redis_slot_t *slot,
+    ngx_zapier_redis_cmd_t *cmd, ngx_msec_t deadline)
+{
+    ngx_queue_t              *q;
+    ngx_zapier_redis_link_t  *link;
+    ngx_zapier_redis_slot_t  *prev;
+
+    link = slot->link;
+
     slot->cmd = cmd;
     slot->deadline = deadline;
-
-    ngx_queue_insert_tail(&link->waiting, &slot->fifo);
 
     for (q = ngx_queue_last(&link->live);
          q != ngx_queue_sentinel(&link->live);
@@ -77,9 +89,7 @@ ngx_zapier_redis_queue_add(ngx_zapier_redis_link_t *link,
 
     cmd->slot = slot;
     cmd->refused = 0;
-    cmd->started = ngx_current_msec;
-
-    return NGX_OK;
+    cmd->deadline = deadline;
 }
 
 
@@ -96,7 +106,7 @@ ngx_zapier_redis_queue_asking(ngx_zapier_redis_link_t *link)
 
     ngx_str_set(&argv[0], "ASKING");
 
-    slot = ngx_zapier_redis_queue_slot(link, 1, argv);
+    slot = ngx_zapier_redis_queue_text(link, 1, argv);
     if (slot == NULL) {
         return NGX_ERROR;
     }
@@ -128,7 +138,7 @@ ngx_zapier_redis_queue_own(ngx_zapier_redis_link_t *link,
 {
     ngx_zapier_redis_slot_t  *slot;
 
-    slot = ngx_zapier_redis_queue_slot(link, argc, argv);
+    slot = ngx_zapier_redis_queue_text(link, argc, argv);
     if (slot == NULL) {
         return NGX_ERROR;
     }
@@ -142,21 +152,13 @@ ngx_zapier_redis_queue_own(ngx_zapier_redis_link_t *link,
 
 
 static ngx_zapier_redis_slot_t *
-ngx_zapier_redis_queue_slot(ngx_zapier_redis_link_t *link, ngx_uint_t argc,
+ngx_zapier_redis_queue_text(ngx_zapier_redis_link_t *link, ngx_uint_t argc,
     ngx_str_t *argv)
 {
     size_t                    size;
     ngx_str_t                 text;
     ngx_uint_t                i;
-    ngx_queue_t              *q;
-    ngx_zapier_redis_t       *redis;
     ngx_zapier_redis_slot_t  *slot;
-
-    redis = link->redis;
-
-    if (link->pending >= NGX_ZAPIER_REDIS_PENDING) {
-        return NULL;
-    }
 
     size = link->bytes;
 
@@ -177,10 +179,35 @@ ngx_zapier_redis_queue_slot(ngx_zapier_redis_link_t *link, ngx_uint_t argc,
         return NULL;
     }
 
+    slot = ngx_zapier_redis_queue_slot(link);
+    if (slot == NULL) {
+        ngx_zapier_redis_format_free(&text);
+        return NULL;
+    }
+
+    slot->text = text;
+    link->bytes += text.len;
+
+    return slot;
+}
+
+
+ngx_zapier_redis_slot_t *
+ngx_zapier_redis_queue_slot(ngx_zapier_redis_link_t *link)
+{
+    ngx_queue_t              *q;
+    ngx_zapier_redis_t       *redis;
+    ngx_zapier_redis_slot_t  *slot;
+
+    redis = link->redis;
+
+    if (link->pending >= NGX_ZAPIER_REDIS_PENDING) {
+        return NULL;
+    }
+
     if (ngx_queue_empty(&redis->slots)) {
         slot = ngx_palloc(redis->pool, sizeof(ngx_zapier_redis_slot_t));
         if (slot == NULL) {
-            ngx_zapier_redis_format_free(&text);
             return NULL;
         }
 
@@ -194,16 +221,13 @@ ngx_zapier_redis_queue_slot(ngx_zapier_redis_link_t *link, ngx_uint_t argc,
     ngx_memzero(slot, sizeof(ngx_zapier_redis_slot_t));
 
     slot->link = link;
-    slot->text = text;
-
     link->pending++;
-    link->bytes += text.len;
 
     return slot;
 }
 
 
-static void
+void
 ngx_zapier_redis_queue_free(ngx_zapier_redis_slot_t *slot)
 {
     ngx_zapier_redis_link_t  *link;
@@ -221,7 +245,7 @@ ngx_zapier_redis_queue_free(ngx_zapier_redis_slot_t *slot)
 
 /* The slot and its command forget each other. */
 
-static ngx_zapier_redis_cmd_t *
+ngx_zapier_redis_cmd_t *
 ngx_zapier_redis_queue_detach(ngx_zapier_redis_slot_t *slot)
 {
     ngx_zapier_redis_cmd_t  *cmd;
@@ -268,9 +292,7 @@ ngx_zapier_redis_cancel(ngx_zapier_redis_cmd_t *cmd)
 }
 
 
-/* The handler may free cmd, and start or cancel any other. */
-
-static void
+void
 ngx_zapier_redis_queue_finish(ngx_zapier_redis_cmd_t *cmd, ngx_int_t status,
     ngx_zapier_redis_reply_t *reply)
 {
@@ -345,6 +367,7 @@ ngx_zapier_redis_queue_unsent(ngx_zapier_redis_link_t *link)
 
     } else if (link->state == NGX_ZAPIER_REDIS_READY
                && !link->draining
+               && !link->blocked
                && !ngx_queue_empty(&link->waiting))
     {
         q = ngx_queue_head(&link->waiting);
@@ -420,6 +443,8 @@ ngx_zapier_redis_queue_reply(ngx_zapier_redis_link_t *link,
 
     if (cmd) {
         cmd->refused = (status != NGX_OK);
+        cmd->link = link;
+        cmd->epoch = link->epoch;
 
         ngx_zapier_redis_queue_finish(cmd, status,
                                       (status == NGX_OK) ? reply : NULL);
@@ -473,36 +498,6 @@ ngx_zapier_redis_queue_status(ngx_zapier_redis_link_t *link,
     }
 
     return NGX_ERROR;
-}
-
-
-ngx_uint_t
-ngx_zapier_redis_refused(ngx_zapier_redis_reply_t *reply)
-{
-    ngx_uint_t  i;
-
-    static const char  *words[] = {
-        "LOADING", "MASTERDOWN", "READONLY", "CLUSTERDOWN", "TRYAGAIN",
-        "NOAUTH", "DENIED", "ERR max number of clients reached", NULL
-    };
-
-    if (reply->type != NGX_ZAPIER_REDIS_ERROR) {
-        return 0;
-    }
-
-    for (i = 0; words[i]; i++) {
-        if (ngx_zapier_redis_reply_is(reply, NGX_ZAPIER_REDIS_ERROR,
-                                      words[i]))
-        {
-            return 1;
-        }
-    }
-
-    /* before 7.0 a script that may not write says so in its own words */
-
-    return ngx_zapier_redis_reply_is(reply, NGX_ZAPIER_REDIS_ERROR,
-                                     "ERR Error running script")
-           && ngx_strstr(reply->str.data, "-READONLY ") != NULL;
 }
 
 
@@ -581,7 +576,7 @@ ngx_zapier_redis_queue_expire(ngx_zapier_redis_link_t *link)
 static ngx_uint_t
 ngx_zapier_redis_queue_frozen(ngx_zapier_redis_link_t *link)
 {
-    ngx_msec_t                silence, stuck, timeout;
+    ngx_msec_t                silence, stuck;
     ngx_queue_t              *q;
     ngx_zapier_redis_slot_t  *slot;
 
@@ -592,11 +587,24 @@ ngx_zapier_redis_queue_frozen(ngx_zapier_redis_link_t *link)
     q = ngx_queue_head(&link->sent);
     slot = ngx_queue_data(q, ngx_zapier_redis_slot_t, fifo);
 
-    timeout = link->redis->conf.timeout;
     stuck = ngx_current_msec - slot->sent;
     silence = ngx_min(stuck, ngx_current_msec - link->received);
 
-    return silence >= timeout || stuck >= timeout * NGX_ZAPIER_REDIS_STUCK;
+    return silence >= ngx_zapier_redis_queue_patience(link)
+           || stuck >= link->redis->conf.timeout * NGX_ZAPIER_REDIS_STUCK;
+}
+
+
+/*
+ * The server looks only now and then whether the time of a WAIT is over;
+ * its callers have been told before.
+ */
+
+ngx_msec_t
+ngx_zapier_redis_queue_patience(ngx_zapier_redis_link_t *link)
+{
+    return link->redis->conf.timeout
+           * (link->blocked ? NGX_ZAPIER_REDIS_STUCK : 1);
 }
 
 
@@ -617,6 +625,10 @@ ngx_zapier_redis_queue_fail(ngx_zapier_redis_link_t *link)
     ngx_queue_init(&link->control);
     ngx_queue_add(&list, &link->waiting);
     ngx_queue_init(&link->waiting);
+    ngx_queue_add(&list, &link->joining);
+    ngx_queue_init(&link->joining);
+    ngx_queue_add(&list, &link->syncing);
+    ngx_queue_init(&link->syncing);
 
     ngx_zapier_redis_queue_fail_list(&list);
 }

@@ -535,6 +535,36 @@ ngx_zapier_redis_reply_is(ngx_zapier_redis_reply_t *reply,
 }
 
 
+ngx_uint_t
+ngx_zapier_redis_refused(ngx_zapier_redis_reply_t *reply)
+{
+    ngx_uint_t  i;
+
+    static const char  *words[] = {
+        "LOADING", "MASTERDOWN", "READONLY", "CLUSTERDOWN", "TRYAGAIN",
+        "NOAUTH", "DENIED", "ERR max number of clients reached", NULL
+    };
+
+    if (reply->type != NGX_ZAPIER_REDIS_ERROR) {
+        return 0;
+    }
+
+    for (i = 0; words[i]; i++) {
+        if (ngx_zapier_redis_reply_is(reply, NGX_ZAPIER_REDIS_ERROR,
+                                      words[i]))
+        {
+            return 1;
+        }
+    }
+
+    /* before 7.0 a script that may not write says so in its own words */
+
+    return ngx_zapier_redis_reply_is(reply, NGX_ZAPIER_REDIS_ERROR,
+                                     "ERR Error running script")
+           && ngx_strstr(reply->str.data, "-READONLY ") != NULL;
+}
+
+
 size_t
 ngx_zapier_redis_reply_text(ngx_zapier_redis_reply_t *reply, u_char *buf)
 {

@@ -70,6 +70,9 @@ void ngx_zapier_redis_reply_free(ngx_zapier_redis_reply_t *reply);
 ngx_uint_t ngx_zapier_redis_reply_is(ngx_zapier_redis_reply_t *reply,
     ngx_zapier_redis_type_e type, const char *word);
 
+/* Does an error reply say that the server cannot serve anybody? */
+ngx_uint_t ngx_zapier_redis_refused(ngx_zapier_redis_reply_t *reply);
+
 /*
  * The text of a reply as it may be logged: printable, short, without what
  * the server quotes of our arguments.  Returns its length.

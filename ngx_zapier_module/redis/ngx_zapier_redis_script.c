@@ -11,8 +11,11 @@
 
 
 static void ngx_zapier_redis_script_digest(ngx_zapier_redis_script_t *script);
+static ngx_int_t ngx_zapier_redis_eval_init(ngx_zapier_redis_t *redis,
+    ngx_zapier_redis_eval_t *eval, ngx_zapier_redis_script_t *script,
+    ngx_uint_t nkeys, ngx_uint_t argc, ngx_str_t *argv);
 static ngx_int_t ngx_zapier_redis_eval_send(ngx_zapier_redis_eval_t *eval,
-    const char *command, ngx_str_t *script);
+    const char *command, u_char *script, size_t len);
 static void ngx_zapier_redis_eval_handler(ngx_zapier_redis_cmd_t *cmd);
 
 
@@ -21,8 +24,38 @@ ngx_zapier_redis_eval(ngx_zapier_redis_t *redis, ngx_zapier_redis_eval_t *eval,
     ngx_zapier_redis_script_t *script, ngx_uint_t nkeys, ngx_uint_t argc,
     ngx_str_t *argv)
 {
-    ngx_str_t  sha;
+    if (ngx_zapier_redis_eval_init(redis, eval, script, nkeys, argc, argv)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
 
+    return ngx_zapier_redis_eval_again(eval);
+}
+
+
+ngx_int_t
+ngx_zapier_redis_eval_durable(ngx_zapier_redis_t *redis,
+    ngx_zapier_redis_eval_t *eval, ngx_zapier_redis_script_t *script,
+    ngx_uint_t nkeys, ngx_uint_t argc, ngx_str_t *argv)
+{
+    if (ngx_zapier_redis_eval_init(redis, eval, script, nkeys, argc, argv)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    eval->cmd.durable = 1;
+
+    return ngx_zapier_redis_eval_again(eval);
+}
+
+
+static ngx_int_t
+ngx_zapier_redis_eval_init(ngx_zapier_redis_t *redis,
+    ngx_zapier_redis_eval_t *eval, ngx_zapier_redis_script_t *script,
+    ngx_uint_t nkeys, ngx_uint_t argc, ngx_str_t *argv)
+{
     if (argc > NGX_ZAPIER_REDIS_SCRIPT_ARGS) {
         return NGX_ERROR;
     }
@@ -41,10 +74,22 @@ ngx_zapier_redis_eval(ngx_zapier_redis_t *redis, ngx_zapier_redis_eval_t *eval,
 
     ngx_memzero(&eval->cmd, sizeof(ngx_zapier_redis_cmd_t));
 
-    sha.len = sizeof(script->sha);
-    sha.data = script->sha;
+    return NGX_OK;
+}
 
-    return ngx_zapier_redis_eval_send(eval, "EVALSHA", &sha);
+
+ngx_int_t
+ngx_zapier_redis_eval_again(ngx_zapier_redis_eval_t *eval)
+{
+    return ngx_zapier_redis_eval_send(eval, "EVALSHA", eval->script->sha,
+                                      sizeof(eval->script->sha));
+}
+
+
+ngx_int_t
+ngx_zapier_redis_eval_sync(ngx_zapier_redis_eval_t *eval, ngx_uint_t n)
+{
+    return ngx_zapier_redis_sync(&eval->cmd, n);
 }
 
 
@@ -71,11 +116,12 @@ ngx_zapier_redis_script_digest(ngx_zapier_redis_script_t *script)
 
 static ngx_int_t
 ngx_zapier_redis_eval_send(ngx_zapier_redis_eval_t *eval, const char *command,
-    ngx_str_t *script)
+    u_char *script, size_t len)
 {
     eval->argv[0].len = ngx_strlen(command);
     eval->argv[0].data = (u_char *) command;
-    eval->argv[1] = *script;
+    eval->argv[1].len = len;
+    eval->argv[1].data = script;
 
     eval->cmd.handler = ngx_zapier_redis_eval_handler;
     eval->cmd.data = eval;
@@ -102,7 +148,8 @@ ngx_zapier_redis_eval_handler(ngx_zapier_redis_cmd_t *cmd)
     {
         /* EVAL makes the server know it, so this happens once */
 
-        if (ngx_zapier_redis_eval_send(eval, "EVAL", &eval->script->text)
+        if (ngx_zapier_redis_eval_send(eval, "EVAL", eval->script->text.data,
+                                       eval->script->text.len)
             == NGX_AGAIN)
         {
             return;

@@ -59,6 +59,18 @@ ngx_int_t ngx_zapier_redis_eval(ngx_zapier_redis_t *redis,
     ngx_zapier_redis_eval_t *eval, ngx_zapier_redis_script_t *script,
     ngx_uint_t nkeys, ngx_uint_t argc, ngx_str_t *argv);
 
+/* The same, as a durable command: ngx_zapier_redis_eval_sync() may follow. */
+ngx_int_t ngx_zapier_redis_eval_durable(ngx_zapier_redis_t *redis,
+    ngx_zapier_redis_eval_t *eval, ngx_zapier_redis_script_t *script,
+    ngx_uint_t nkeys, ngx_uint_t argc, ngx_str_t *argv);
+
+/* Calls it once more as it was, when its handler was called; the same. */
+ngx_int_t ngx_zapier_redis_eval_again(ngx_zapier_redis_eval_t *eval);
+
+/* As ngx_zapier_redis_sync(). */
+ngx_int_t ngx_zapier_redis_eval_sync(ngx_zapier_redis_eval_t *eval,
+    ngx_uint_t n);
+
 /* The handler will not be called.  Safe at any time after a first start. */
 void ngx_zapier_redis_eval_cancel(ngx_zapier_redis_eval_t *eval);
 

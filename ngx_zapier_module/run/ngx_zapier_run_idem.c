@@ -18,14 +18,23 @@
 #define NGX_ZAPIER_IDEM_LEASE  120000
 
 
+/* ms that what has become of a call is worth telling to Redis */
+#define NGX_ZAPIER_IDEM_PATIENCE  60000
+
+
 static void ngx_zapier_idem_record(ngx_zapier_idem_t *idem, u_char *buf,
     ngx_str_t *key);
+static ngx_int_t ngx_zapier_idem_eval(ngx_zapier_idem_t *idem,
+    ngx_uint_t durable, ngx_zapier_redis_script_t *script, ngx_uint_t argc,
+    ngx_str_t *argv);
 static void ngx_zapier_idem_looked(ngx_zapier_redis_eval_t *eval);
 static void ngx_zapier_idem_read(ngx_zapier_idem_t *idem,
     ngx_zapier_redis_reply_t *reply);
 static ngx_int_t ngx_zapier_idem_copy(ngx_pool_t *pool, ngx_str_t *to,
     ngx_zapier_redis_reply_t *from);
 static void ngx_zapier_idem_stored(ngx_zapier_redis_eval_t *eval);
+static void ngx_zapier_idem_done(ngx_zapier_idem_t *idem);
+static void ngx_zapier_idem_confirmed(ngx_zapier_redis_eval_t *eval);
 
 
 static ngx_zapier_redis_script_t  ngx_zapier_idem_look_script =
@@ -82,12 +91,28 @@ ngx_zapier_idem_look(ngx_zapier_idem_t *idem, ngx_uint_t begin)
     p = ngx_zapier_run_number(p, NGX_ZAPIER_IDEM_LEASE, &argv[4]);
     (void) ngx_zapier_run_number(p, idem->ttl, &argv[5]);
 
-    idem->result = NGX_ZAPIER_IDEM_UNAVAILABLE;
     idem->eval.handler = ngx_zapier_idem_looked;
-    idem->eval.data = idem;
 
-    return ngx_zapier_redis_eval(idem->runs->redis, &idem->eval,
-                                 &ngx_zapier_idem_look_script, 1, 6, argv);
+    return ngx_zapier_idem_eval(idem, begin, &ngx_zapier_idem_look_script, 6,
+                                argv);
+}
+
+
+static ngx_int_t
+ngx_zapier_idem_eval(ngx_zapier_idem_t *idem, ngx_uint_t durable,
+    ngx_zapier_redis_script_t *script, ngx_uint_t argc, ngx_str_t *argv)
+{
+    idem->result = NGX_ZAPIER_IDEM_UNAVAILABLE;
+    idem->eval.data = idem;
+    idem->confirm = (durable && idem->replicas != 0);
+
+    if (idem->confirm) {
+        return ngx_zapier_redis_eval_durable(idem->runs->redis, &idem->eval,
+                                             script, 1, argc, argv);
+    }
+
+    return ngx_zapier_redis_eval(idem->runs->redis, &idem->eval, script, 1,
+                                 argc, argv);
 }
 
 
@@ -113,7 +138,7 @@ ngx_zapier_idem_looked(ngx_zapier_redis_eval_t *eval)
                       "key of tenant \"%V\"", &idem->tenant);
     }
 
-    idem->handler(idem);
+    ngx_zapier_idem_done(idem);
 }
 
 
@@ -185,12 +210,10 @@ ngx_zapier_idem_store(ngx_zapier_idem_t *idem, ngx_uint_t status,
     argv[5] = *type;
     argv[6] = *body;
 
-    idem->result = NGX_ZAPIER_IDEM_UNAVAILABLE;
     idem->eval.handler = ngx_zapier_idem_stored;
-    idem->eval.data = idem;
 
-    return ngx_zapier_redis_eval(idem->runs->redis, &idem->eval,
-                                 &ngx_zapier_idem_note_script, 1, 7, argv);
+    return ngx_zapier_idem_eval(idem, 1, &ngx_zapier_idem_note_script, 7,
+                                argv);
 }
 
 
@@ -211,6 +234,54 @@ ngx_zapier_idem_stored(ngx_zapier_redis_eval_t *eval)
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
                       "an answer that belongs to an idempotency key of "
                       "tenant \"%V\" could not be stored", &idem->tenant);
+    }
+
+    ngx_zapier_idem_done(idem);
+}
+
+
+/* What was written counts when replicas have got it. */
+
+static void
+ngx_zapier_idem_done(ngx_zapier_idem_t *idem)
+{
+    if (idem->confirm && idem->result == NGX_ZAPIER_IDEM_NEW) {
+
+        idem->result = NGX_ZAPIER_IDEM_UNAVAILABLE;
+        idem->eval.handler = ngx_zapier_idem_confirmed;
+
+        if (ngx_zapier_redis_eval_sync(&idem->eval, idem->replicas)
+            != NGX_AGAIN)
+        {
+            idem->eval.status = NGX_ERROR;
+            ngx_zapier_idem_confirmed(&idem->eval);
+        }
+
+        return;
+    }
+
+    idem->handler(idem);
+}
+
+
+static void
+ngx_zapier_idem_confirmed(ngx_zapier_redis_eval_t *eval)
+{
+    ngx_zapier_idem_t  *idem;
+
+    idem = eval->data;
+
+    if (eval->status == NGX_OK
+        && eval->reply->type == NGX_ZAPIER_REDIS_INTEGER
+        && eval->reply->integer >= (int64_t) idem->replicas)
+    {
+        idem->result = NGX_ZAPIER_IDEM_NEW;
+
+    } else {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "too few replicas of Redis confirm what was written of "
+                      "an idempotency key of tenant \"%V\"",
+                      &idem->tenant);
     }
 
     idem->handler(idem);
@@ -252,6 +323,8 @@ ngx_zapier_idem_note(ngx_zapier_idem_t *idem, const char *what,
     argv[6].data = ngx_cpymem(argv[5].data, type->data, type->len);
 
     ngx_memcpy(argv[6].data, body->data, body->len);
+
+    ngx_zapier_run_note_insist(note, NGX_ZAPIER_IDEM_PATIENCE);
 
     ngx_zapier_run_note_send(idem->runs, note, &ngx_zapier_idem_note_script,
                              1, 7, argv);

@@ -3,7 +3,7 @@
  * Idempotency keys: what became of a call that was made with one.
  *
  * The record is in Redis, idem:{TENANT}:HASH, and written before the call
- * is sent.  It says that the call is under way, what was answered, or that
+ * is sent, to replicas too if so many are asked for.  It says that the call is under way, what was answered, or that
  * nobody knows: then it is never sent again.
  */
 
@@ -47,6 +47,8 @@ struct ngx_zapier_idem_s {
     u_char                     key[NGX_ZAPIER_IDEM_DIGEST];
     u_char                     call[NGX_ZAPIER_IDEM_DIGEST];
     ngx_msec_t                 ttl;
+    ngx_uint_t                 replicas;   /* that must have the record, too,
+                                              before it counts */
     ngx_pool_t                *pool;       /* for the answer */
     void                     (*handler)(ngx_zapier_idem_t *idem);
     void                      *data;
@@ -62,6 +64,7 @@ struct ngx_zapier_idem_s {
     ngx_zapier_redis_eval_t    eval;
     u_char                     record[NGX_ZAPIER_TENANT_LEN + 160];
     u_char                     numbers[3 * NGX_INT64_LEN];
+    unsigned                   confirm:1;  /* replicas are waited for */
 };
 
 
@@ -83,7 +86,10 @@ ngx_int_t ngx_zapier_idem_store(ngx_zapier_idem_t *idem, ngx_uint_t status,
 
 void ngx_zapier_idem_cancel(ngx_zapier_idem_t *idem);
 
-/* Notes "free", "unknown", "idle" or "answer", without waiting for it. */
+/*
+ * Notes "free", "unknown", "idle" or "answer", without waiting for it; for a
+ * minute it is tried again if Redis is away.
+ */
 void ngx_zapier_idem_note(ngx_zapier_idem_t *idem, const char *what,
     ngx_uint_t status, ngx_str_t *type, ngx_str_t *body);
 

@@ -117,11 +117,19 @@ void ngx_zapier_run_ask_cancel(ngx_zapier_run_ask_t *ask);
 typedef struct {
     ngx_queue_t                queue;      /* of the worker's notes */
     ngx_pool_t                *pool;
+    size_t                     size;
+    ngx_msec_t                 until;      /* it is tried again until then,
+                                              see _insist() */
+    ngx_event_t                timer;
     ngx_zapier_run_ask_t       ask;
+    unsigned                   insist:1;
 } ngx_zapier_run_note_t;
 
 /* NULL: no memory. */
 ngx_zapier_run_note_t *ngx_zapier_run_note(size_t size);
+
+/* Before it is sent: while Redis is away, it is sent again for ms. */
+void ngx_zapier_run_note_insist(ngx_zapier_run_note_t *note, ngx_msec_t ms);
 
 /* Sends it, or gives it up. */
 void ngx_zapier_run_note_send(ngx_zapier_runs_t *runs,

@@ -17,10 +17,18 @@ static u_char *ngx_zapier_run_store_key(u_char *p, ngx_zapier_runs_t *runs,
     const char *kind, ngx_str_t *tenant, ngx_str_t *id, ngx_str_t *key);
 static void ngx_zapier_run_asked(ngx_zapier_redis_eval_t *eval);
 static void ngx_zapier_run_noted(ngx_zapier_redis_eval_t *eval);
+static void ngx_zapier_run_note_failed(ngx_zapier_run_note_t *note);
+static void ngx_zapier_run_note_again(ngx_event_t *ev);
 static void ngx_zapier_run_note_free(ngx_zapier_run_note_t *note);
 
 
+/* ms until a note is sent again, and bytes of notes for which that is done */
+#define NGX_ZAPIER_RUN_NOTE_DELAY  250
+#define NGX_ZAPIER_RUN_NOTES_MAX   (16 * 1024 * 1024)
+
+
 static ngx_queue_t  ngx_zapier_run_notes;
+static size_t       ngx_zapier_run_notes_size;
 
 
 static ngx_zapier_redis_script_t  ngx_zapier_run_ask_script =
@@ -276,8 +284,10 @@ ngx_zapier_run_note(size_t size)
     }
 
     ngx_queue_insert_tail(&ngx_zapier_run_notes, &note->queue);
+    ngx_zapier_run_notes_size += sizeof(ngx_zapier_run_note_t) + size;
 
     note->pool = pool;
+    note->size = sizeof(ngx_zapier_run_note_t) + size;
     note->ask.eval.handler = ngx_zapier_run_noted;
     note->ask.eval.data = note;
 
@@ -294,23 +304,77 @@ ngx_zapier_run_note_send(ngx_zapier_runs_t *runs,
                               argc, argv)
         != NGX_AGAIN)
     {
-        ngx_zapier_run_note_free(note);
+        ngx_zapier_run_note_failed(note);
     }
 }
 
 
-/* What could not be written can be asked of the upstream again. */
+void
+ngx_zapier_run_note_insist(ngx_zapier_run_note_t *note, ngx_msec_t ms)
+{
+    note->insist = 1;
+    note->until = ngx_current_msec + ms;
+
+    note->timer.handler = ngx_zapier_run_note_again;
+    note->timer.data = note;
+    note->timer.log = ngx_cycle->log;
+    note->timer.cancelable = 1;
+}
+
 
 static void
 ngx_zapier_run_noted(ngx_zapier_redis_eval_t *eval)
 {
+    if (eval->status != NGX_OK
+        || eval->reply->type == NGX_ZAPIER_REDIS_ERROR)
+    {
+        ngx_zapier_run_note_failed(eval->data);
+        return;
+    }
+
     ngx_zapier_run_note_free(eval->data);
+}
+
+
+/* What is not insisted on can be asked of the upstream again. */
+
+static void
+ngx_zapier_run_note_failed(ngx_zapier_run_note_t *note)
+{
+    if (!note->insist
+        || (ngx_msec_int_t) (note->until - ngx_current_msec) <= 0
+        || ngx_zapier_run_notes_size > NGX_ZAPIER_RUN_NOTES_MAX)
+    {
+        ngx_zapier_run_note_free(note);
+        return;
+    }
+
+    ngx_add_timer(&note->timer, NGX_ZAPIER_RUN_NOTE_DELAY
+                                + (ngx_msec_t) ngx_random()
+                                  % NGX_ZAPIER_RUN_NOTE_DELAY);
+}
+
+
+static void
+ngx_zapier_run_note_again(ngx_event_t *ev)
+{
+    ngx_zapier_run_note_t *note = ev->data;
+
+    if (ngx_zapier_redis_eval_again(&note->ask.eval) != NGX_AGAIN) {
+        ngx_zapier_run_note_failed(note);
+    }
 }
 
 
 static void
 ngx_zapier_run_note_free(ngx_zapier_run_note_t *note)
 {
+    if (note->timer.timer_set) {
+        ngx_del_timer(&note->timer);
+    }
+
+    ngx_zapier_run_notes_size -= note->size;
+
     ngx_queue_remove(&note->queue);
     ngx_destroy_pool(note->pool);
 }
