@@ -1328,7 +1328,7 @@ invalid value "ttl=0" in "zapier_idempotency": a time from 1ms to 14d is needed
     zapier_idempotency on key=1;
 --- must_die
 --- error_log
-invalid value "key=1" in "zapier_idempotency": "ttl=" or "required" is needed
+invalid value "key=1" in "zapier_idempotency": "ttl=", "replicas=" or "required" is needed
 
 === TEST 163: zapier_idempotency off required
 --- config
@@ -1520,3 +1520,10 @@ invalid value "actions.json" in "zapier_action_map": "entry_cache=" has no effec
 --- must_die
 --- error_log
 "zapier_action_map" "redis" has no effect, it needs "zapier_body action_run" in the same location
+
+=== TEST 184: zapier_idempotency replicas=
+--- config
+    zapier_idempotency on required replicas=0 ttl=1h;
+--- must_die
+--- error_log
+invalid value "replicas=0" in "zapier_idempotency": a number from 1 to 16 is needed

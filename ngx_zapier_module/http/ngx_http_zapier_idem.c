@@ -606,6 +606,12 @@ ngx_http_zapier_idem_end(ngx_http_zapier_ctx_t *ctx)
 
         if (idem->stage == NGX_HTTP_ZAPIER_IDEM_BEGIN) {
             ngx_zapier_idem_note(&idem->op, "free", 0, &none, &none);
+
+        } else if (idem->stage == NGX_HTTP_ZAPIER_IDEM_STORE) {
+
+            /* perhaps it was not even sent */
+
+            ngx_http_zapier_idem_note(ctx);
         }
     }
 

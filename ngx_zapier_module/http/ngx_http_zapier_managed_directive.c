@@ -36,6 +36,8 @@ static ngx_conf_bitmask_t  ngx_http_zapier_retries[] = {
 
 static char *ngx_http_zapier_wait_parameter(ngx_conf_t *cf,
     ngx_str_t *value, ngx_http_zapier_wait_conf_t *wait);
+static char *ngx_http_zapier_idempotency_parameter(ngx_conf_t *cf,
+    ngx_str_t *value, ngx_http_zapier_idem_conf_t *idem);
 
 
 char *
@@ -231,9 +233,7 @@ ngx_http_zapier_idempotency(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_zapier_loc_conf_t *zlcf = conf;
 
-    uint32_t                      time;
-    ngx_int_t                     n;
-    ngx_str_t                    *value, rest;
+    ngx_str_t                    *value;
     ngx_uint_t                    i;
     ngx_http_zapier_main_conf_t  *zmcf;
     ngx_http_zapier_idem_conf_t  *idem;
@@ -266,40 +266,11 @@ ngx_http_zapier_idempotency(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     idem->ttl = NGX_HTTP_ZAPIER_IDEM_TTL;
 
     for (i = 2; i < cf->args->nelts; i++) {
-
-        if (ngx_strcmp(value[i].data, "required") == 0) {
-            idem->required = 1;
-            continue;
-        }
-
-        if (ngx_http_zapier_prefix(&value[i], "replicas=", &rest)) {
-            n = ngx_atoi(rest.data, rest.len);
-
-            if (n < 1 || n > NGX_HTTP_ZAPIER_IDEM_REPLICAS_MAX) {
-                return ngx_http_zapier_invalid(cf, &value[i],
-                                               "a number from 1 to 16 is "
-                                               "needed");
-            }
-
-            idem->replicas = n;
-            continue;
-        }
-
-        if (!ngx_http_zapier_prefix(&value[i], "ttl=", &rest)) {
-            return ngx_http_zapier_invalid(cf, &value[i],
-                                           "\"ttl=\", \"replicas=\" or "
-                                           "\"required\" is needed");
-        }
-
-        if (ngx_http_zapier_time(&rest, NGX_HTTP_ZAPIER_IDEM_TTL_MAX, &time)
-            != NGX_OK)
+        if (ngx_http_zapier_idempotency_parameter(cf, &value[i], idem)
+            != NGX_CONF_OK)
         {
-            return ngx_http_zapier_invalid(cf, &value[i],
-                                           "a time from 1ms to 14d is "
-                                           "needed");
+            return NGX_CONF_ERROR;
         }
-
-        idem->ttl = time;
     }
 
     zlcf->idem = idem;
@@ -311,4 +282,49 @@ ngx_http_zapier_idempotency(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_zapier_mention(cf, &zmcf->waited);
 
     return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_zapier_idempotency_parameter(ngx_conf_t *cf, ngx_str_t *value,
+    ngx_http_zapier_idem_conf_t *idem)
+{
+    uint32_t   time;
+    ngx_int_t  n;
+    ngx_str_t  rest;
+
+    if (ngx_strcmp(value->data, "required") == 0) {
+        idem->required = 1;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_http_zapier_prefix(value, "ttl=", &rest)) {
+
+        if (ngx_http_zapier_time(&rest, NGX_HTTP_ZAPIER_IDEM_TTL_MAX, &time)
+            != NGX_OK)
+        {
+            return ngx_http_zapier_invalid(cf, value,
+                                           "a time from 1ms to 14d is "
+                                           "needed");
+        }
+
+        idem->ttl = time;
+        return NGX_CONF_OK;
+    }
+
+    if (ngx_http_zapier_prefix(value, "replicas=", &rest)) {
+        n = ngx_atoi(rest.data, rest.len);
+
+        if (n < 1 || n > NGX_HTTP_ZAPIER_IDEM_REPLICAS_MAX) {
+            return ngx_http_zapier_invalid(cf, value,
+                                           "a number from 1 to 16 is needed");
+        }
+
+        idem->replicas = n;
+        return NGX_CONF_OK;
+    }
+
+    return ngx_http_zapier_invalid(cf, value,
+                                   "\"ttl=\", \"replicas=\" or "
+                                   "\"required\" is needed");
 }

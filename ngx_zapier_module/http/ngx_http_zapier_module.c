@@ -206,7 +206,7 @@ static ngx_command_t  ngx_http_zapier_commands[] = {
       NULL },
 
     { ngx_string("zapier_idempotency"),
-      NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE123,
+      NGX_HTTP_SRV_CONF|NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1234,
       ngx_http_zapier_idempotency,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,

@@ -3,8 +3,9 @@
  * Idempotency keys: what became of a call that was made with one.
  *
  * The record is in Redis, idem:{TENANT}:HASH, and written before the call
- * is sent, to replicas too if so many are asked for.  It says that the call is under way, what was answered, or that
- * nobody knows: then it is never sent again.
+ * is sent, to replicas too if so many are asked for.  It says that the call
+ * is under way, what was answered, or that nobody knows: then it is never
+ * sent again.
  */
 
 
