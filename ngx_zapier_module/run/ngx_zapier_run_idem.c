@@ -267,21 +267,29 @@ ngx_zapier_idem_done(ngx_zapier_idem_t *idem)
 static void
 ngx_zapier_idem_confirmed(ngx_zapier_redis_eval_t *eval)
 {
+    int64_t             n;
     ngx_zapier_idem_t  *idem;
 
     idem = eval->data;
 
-    if (eval->status == NGX_OK
-        && eval->reply->type == NGX_ZAPIER_REDIS_INTEGER
-        && eval->reply->integer >= (int64_t) idem->replicas)
-    {
+    n = (eval->status == NGX_OK
+         && eval->reply->type == NGX_ZAPIER_REDIS_INTEGER)
+        ? eval->reply->integer : -1;
+
+    if (n >= (int64_t) idem->replicas) {
         idem->result = NGX_ZAPIER_IDEM_NEW;
+
+    } else if (n < 0) {
+        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                      "Redis does not tell whether replicas have what is "
+                      "known of an idempotency key of tenant \"%V\"",
+                      &idem->tenant);
 
     } else {
         ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "too few replicas of Redis confirm what was written of "
-                      "an idempotency key of tenant \"%V\"",
-                      &idem->tenant);
+                      "%L of %ui replicas of Redis have what is known of an "
+                      "idempotency key of tenant \"%V\"",
+                      n, idem->replicas, &idem->tenant);
     }
 
     idem->handler(idem);
