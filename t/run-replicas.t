@@ -14,8 +14,7 @@ use ZapierNode;
 
 $SIG{PIPE} = 'IGNORE';
 
-my @durable = qw(--appendonly yes --appendfsync no
-                 --repl-diskless-sync-delay 0);
+my @options = ('--repl-diskless-sync-delay' => 0);
 
 my $sandbox = sandbox();
 my $run     = '{"action":"core:a","inputs":{"n":1}}';
@@ -67,7 +66,7 @@ sub replayed {
 sub follow {
     my ($port, $master) = @_;
     my $new = Zapier::Redis->new(port => $port)->start(
-        @durable, '--replicaof' => '127.0.0.1 ' . $master->port);
+        @options, '--replicaof' => '127.0.0.1 ' . $master->port);
 
     # until its master counts on it
 
@@ -104,7 +103,7 @@ sub without {
 
 
 subtest 'one server' => sub {
-    my $redis = redis(@durable);
+    my $redis = redis(@options);
     my $replica = follow(free_port(), $redis);
     my $relay = Zapier::Relay->new(port => free_port())->start($redis->port);
 
@@ -182,9 +181,10 @@ subtest 'one server' => sub {
     $sandbox->script({delay => 500});
     $slow = start('late', '/none/action-runs');
     ok((soon { calls() == $n + 2 }), 'a call is under way');
+    $next->cmd('SAVE');
     $next->stop('KILL');
     is $slow->read->{status}, 200, 'it is answered without Redis';
-    $next->start(@durable);
+    $next->start(@options);
     ok((soon { replayed(post('late', '/none/action-runs')) } 15),
         'its answer is stored when Redis is back');
     is calls(), $n + 2, 'one call';
@@ -195,7 +195,7 @@ subtest 'one server' => sub {
 
 
 subtest 'Sentinel' => sub {
-    my $redis = redis(@durable);
+    my $redis = redis(@options);
     my $replica = follow(free_port(), $redis);
     my $sentinel = Zapier::Sentinel->new(port => free_port(), quorum => 1,
                                          master => $redis->port)->start;
