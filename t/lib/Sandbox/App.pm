@@ -36,6 +36,7 @@ monkey_patch 'Mojo::Message::Request', extract_start_line => sub ($req, $text) {
 has answers  => sub { Sandbox::Answer->new };
 has callback => sub ($self) { Sandbox::Callback->new(app => $self) };
 has catalog  => sub ($self) { Sandbox::Catalog->new(app => $self) };
+has executed => sub { {} };
 has guard    => sub ($self) { Sandbox::Guard->new(app => $self) };
 has limits   => sub { Sandbox::Limits->new };
 has oauth    => sub { Sandbox::OAuth->new };
@@ -94,8 +95,10 @@ sub control ($self, $r) {
         $c->render(json => {});
     });
 
+    $r->get('/executed' => sub ($c) { $c->render(json => $self->executed) });
+
     $r->delete('/' => sub ($c) {
-        $self->forget->answers->clear;
+        $self->forget->executed({})->answers->clear;
         $self->oauth->clear;
         $self->limits(Sandbox::Limits->new)->tokens({});
         $c->render(json => {});
@@ -290,6 +293,13 @@ sub create_run ($self, $c) {
 
     $self->reply($c, 200, {},
                  json_text({data => {type => 'run', id => $id}}));
+
+    # what was refused is not run; "once" is a name that tests give a call
+
+    my $once = $c->req->json->{data}{inputs}{once};
+
+    push @{$self->executed->{$once}}, $id
+        if defined $once && ($seen->{status} // 200) < 300;
 }
 
 

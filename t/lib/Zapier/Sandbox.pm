@@ -77,6 +77,11 @@ sub requests {
 }
 
 
+# Runs that were started with {"once": NAME} among their inputs: ids by name
+
+sub executed { $_[0]->control(GET => '/executed') }
+
+
 # What the OAuth server is told: its settings, new pairs, trouble.
 
 sub oauth { my $self = shift; $self->control(PUT => '/oauth/config', {@_}) }
