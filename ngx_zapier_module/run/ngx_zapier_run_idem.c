@@ -332,7 +332,7 @@ ngx_zapier_idem_note(ngx_zapier_idem_t *idem, const char *what,
 
     ngx_memcpy(argv[6].data, body->data, body->len);
 
-    ngx_zapier_run_note_insist(note, NGX_ZAPIER_IDEM_PATIENCE);
+    ngx_zapier_run_note_insist(note, NGX_ZAPIER_IDEM_PATIENCE, idem->replicas);
 
     ngx_zapier_run_note_send(idem->runs, note, &ngx_zapier_idem_note_script,
                              1, 7, argv);

@@ -88,8 +88,8 @@ ngx_int_t ngx_zapier_idem_store(ngx_zapier_idem_t *idem, ngx_uint_t status,
 void ngx_zapier_idem_cancel(ngx_zapier_idem_t *idem);
 
 /*
- * Notes "free", "unknown", "idle" or "answer", without waiting for it; for a
- * minute it is tried again if Redis is away.
+ * Notes "free", "unknown", "idle" or "answer", without waiting for it; it is
+ * tried again for a minute, until replicas have it too.
  */
 void ngx_zapier_idem_note(ngx_zapier_idem_t *idem, const char *what,
     ngx_uint_t status, ngx_str_t *type, ngx_str_t *body);

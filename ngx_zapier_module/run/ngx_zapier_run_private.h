@@ -118,18 +118,23 @@ typedef struct {
     ngx_queue_t                queue;      /* of the worker's notes */
     ngx_pool_t                *pool;
     size_t                     size;
-    ngx_msec_t                 until;      /* it is tried again until then,
-                                              see _insist() */
+    ngx_msec_t                 until;      /* see _insist() */
+    ngx_uint_t                 replicas;
     ngx_event_t                timer;
     ngx_zapier_run_ask_t       ask;
     unsigned                   insist:1;
+    unsigned                   syncing:1;
 } ngx_zapier_run_note_t;
 
 /* NULL: no memory. */
 ngx_zapier_run_note_t *ngx_zapier_run_note(size_t size);
 
-/* Before it is sent: while Redis is away, it is sent again for ms. */
-void ngx_zapier_run_note_insist(ngx_zapier_run_note_t *note, ngx_msec_t ms);
+/*
+ * Before it is sent: it is sent again, for ms, until Redis and so many
+ * replicas have it.
+ */
+void ngx_zapier_run_note_insist(ngx_zapier_run_note_t *note, ngx_msec_t ms,
+    ngx_uint_t replicas);
 
 /* Sends it, or gives it up. */
 void ngx_zapier_run_note_send(ngx_zapier_runs_t *runs,

@@ -300,20 +300,33 @@ ngx_zapier_run_note_send(ngx_zapier_runs_t *runs,
     ngx_zapier_run_note_t *note, ngx_zapier_redis_script_t *script,
     ngx_uint_t nkeys, ngx_uint_t argc, ngx_str_t *argv)
 {
-    if (ngx_zapier_redis_eval(runs->redis, &note->ask.eval, script, nkeys,
-                              argc, argv)
-        != NGX_AGAIN)
-    {
+    ngx_int_t                 rc;
+    ngx_zapier_redis_eval_t  *eval;
+
+    eval = &note->ask.eval;
+
+    if (note->replicas) {
+        rc = ngx_zapier_redis_eval_durable(runs->redis, eval, script, nkeys,
+                                           argc, argv);
+
+    } else {
+        rc = ngx_zapier_redis_eval(runs->redis, eval, script, nkeys, argc,
+                                   argv);
+    }
+
+    if (rc != NGX_AGAIN) {
         ngx_zapier_run_note_failed(note);
     }
 }
 
 
 void
-ngx_zapier_run_note_insist(ngx_zapier_run_note_t *note, ngx_msec_t ms)
+ngx_zapier_run_note_insist(ngx_zapier_run_note_t *note, ngx_msec_t ms,
+    ngx_uint_t replicas)
 {
     note->insist = 1;
     note->until = ngx_current_msec + ms;
+    note->replicas = replicas;
 
     note->timer.handler = ngx_zapier_run_note_again;
     note->timer.data = note;
@@ -325,14 +338,46 @@ ngx_zapier_run_note_insist(ngx_zapier_run_note_t *note, ngx_msec_t ms)
 static void
 ngx_zapier_run_noted(ngx_zapier_redis_eval_t *eval)
 {
-    if (eval->status != NGX_OK
-        || eval->reply->type == NGX_ZAPIER_REDIS_ERROR)
-    {
-        ngx_zapier_run_note_failed(eval->data);
+    ngx_zapier_run_note_t     *note;
+    ngx_zapier_redis_reply_t  *reply;
+
+    note = eval->data;
+    reply = eval->reply;
+
+    if (eval->status != NGX_OK || reply->type == NGX_ZAPIER_REDIS_ERROR) {
+        ngx_zapier_run_note_failed(note);
         return;
     }
 
-    ngx_zapier_run_note_free(eval->data);
+    if (note->syncing) {
+
+        if (reply->type == NGX_ZAPIER_REDIS_INTEGER
+            && reply->integer >= (int64_t) note->replicas)
+        {
+            ngx_zapier_run_note_free(note);
+
+        } else {
+            ngx_zapier_run_note_failed(note);
+        }
+
+        return;
+    }
+
+    /* 0: there is nothing to be noted */
+
+    if (note->replicas == 0
+        || reply->type != NGX_ZAPIER_REDIS_INTEGER
+        || reply->integer == 0)
+    {
+        ngx_zapier_run_note_free(note);
+        return;
+    }
+
+    note->syncing = 1;
+
+    if (ngx_zapier_redis_eval_sync(eval, note->replicas) != NGX_AGAIN) {
+        ngx_zapier_run_note_failed(note);
+    }
 }
 
 
@@ -341,6 +386,8 @@ ngx_zapier_run_noted(ngx_zapier_redis_eval_t *eval)
 static void
 ngx_zapier_run_note_failed(ngx_zapier_run_note_t *note)
 {
+    note->syncing = 0;
+
     if (!note->insist
         || (ngx_msec_int_t) (note->until - ngx_current_msec) <= 0
         || ngx_zapier_run_notes_size > NGX_ZAPIER_RUN_NOTES_MAX)

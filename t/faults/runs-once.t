@@ -254,10 +254,19 @@ for my $call (@busy) {
     sleep 0.5 while attempt($call) && !definite($call) && time < $until;
 }
 
+# All is quiet again: what was told is told once more
+
+for my $call (@calls) {
+    for (1 .. 100) {
+        last if attempt($call) !~ /^(?:0|503|store_unavailable)$/;
+        sleep 0.1;
+    }
+}
+
 # The count
 
 my $executed = $sandbox->executed;
-my (@twice, @false, @open, @reasonless, %end);
+my (@twice, @false, @open, @reasonless, @forgotten, %end);
 
 for my $call (@calls) {
     my $runs = $executed->{$call->{key}} // [];
@@ -272,6 +281,9 @@ for my $call (@calls) {
     push @twice, $story->() if @$runs > 1;
     push @false, $story->() if @told && "@told" ne "@$runs";
     push @open, $story->() if !definite($call) || $call->{wrong};
+    push @forgotten, $story->()
+        if $call->{what} ne ($call->{unknown} ? 'idempotency_unknown'
+                                              : 'replayed');
 
     # one that was answered and is not known any more would not be right
 
@@ -304,6 +316,7 @@ sub killed {
 is_deeply \@twice, [], 'no action was run twice';
 is_deeply \@false, [], 'none is told that was not run';
 is_deeply \@open, [], 'every caller has a definite answer';
+is_deeply \@forgotten, [], 'which stays';
 is_deeply \@reasonless, [],
     'unknown are only calls that were under way at a kill';
 

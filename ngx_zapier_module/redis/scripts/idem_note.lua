@@ -7,8 +7,10 @@
 --
 -- Returns 1, or 0 if the record is another's
 
-if redis.call('HGET', KEYS[1], 'owner') ~= ARGV[1] then
-    return 0
+local owner = redis.call('HGET', KEYS[1], 'owner')
+
+if owner ~= ARGV[1] then
+    return (not owner and ARGV[2] == 'free') and 1 or 0
 end
 
 if ARGV[2] == 'free' then
