@@ -34,6 +34,8 @@
 
 
 static ngx_uint_t ngx_zapier_run_urgent(ngx_zapier_run_flight_t *flight);
+static ngx_msec_t ngx_zapier_run_turn(ngx_zapier_run_flight_t *flight,
+    uint64_t wait);
 static ngx_int_t ngx_zapier_run_memory(ngx_zapier_run_flight_t *flight);
 static ngx_uint_t ngx_zapier_run_settled(ngx_zapier_run_flight_t *flight);
 static void ngx_zapier_run_call(ngx_zapier_run_flight_t *flight);
@@ -77,9 +79,9 @@ ngx_zapier_run_step(ngx_zapier_run_flight_t *flight)
     }
 
     if (rc == NGX_BUSY) {
-        ngx_zapier_run_arm(flight, urgent ? ngx_min(look.wait,
-                                                    NGX_ZAPIER_RUN_LOOK)
-                                          : look.wait);
+        ngx_zapier_run_arm(flight,
+                           urgent ? ngx_min(look.wait, NGX_ZAPIER_RUN_LOOK)
+                                  : ngx_zapier_run_turn(flight, look.wait));
         return;
     }
 
@@ -97,6 +99,22 @@ ngx_zapier_run_step(ngx_zapier_run_flight_t *flight)
     }
 
     ngx_zapier_run_call(flight);
+}
+
+
+/*
+ * ms until it is seen how the one gets on who may ask for so long: it may
+ * be done much sooner, or be killed then.
+ */
+
+static ngx_msec_t
+ngx_zapier_run_turn(ngx_zapier_run_flight_t *flight, uint64_t wait)
+{
+    ngx_msec_t  delay;
+
+    delay = ngx_zapier_run_delay(flight);
+
+    return (wait < delay) ? (ngx_msec_t) wait : delay;
 }
 
 
@@ -134,7 +152,7 @@ ngx_zapier_run_asked_handler(ngx_zapier_run_ask_t *ask)
 
         /* another node asks; it tells all when the run is finished */
 
-        wait = (ngx_msec_t) ngx_min(ask->wait, NGX_ZAPIER_RUN_DELAY_MAX);
+        wait = ngx_zapier_run_turn(flight, ask->wait);
 
         ngx_zapier_run_pending(flight->runs, &flight->key, flight->owner,
                                wait, NULL);
