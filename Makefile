@@ -90,8 +90,10 @@ bench: module                           ## CPU and latency next to peers
 fuzz:                                   ## the fuzzers, for a while
 	$(MAKE) -C t/fuzz long
 
-faults: module                          ## kills and quota, ROUNDS=500 SECONDS=300
+faults: module                          ## kills and quota, ROUNDS=500 SECONDS=300 KEYS=10000
 	FAULTS_ROUNDS=$(or $(ROUNDS),500) t/lib/run-tests t/faults/token-fleet.t
+	FAULTS_KEYS=$(or $(KEYS),10000) t/lib/run-tests -v t/faults/runs-once.t
+	FAULTS_RUN=30 t/lib/run-tests -v t/run-calls.t
 	FAULTS_SECONDS=$(or $(SECONDS),300) \
 		t/lib/run-tests -v t/faults/limit-property.t
 	FAULTS_SECONDS=$(or $(SECONDS),300) FAULTS_WINDOW=60 \
