@@ -5,6 +5,7 @@ use strict;
 use warnings;
 
 use lib 't/lib';
+use Digest::SHA qw(sha1_hex);
 use Test::More;
 use Time::HiRes qw(sleep time);
 use Zapier::Cluster;
@@ -137,9 +138,19 @@ subtest 'one server' => sub {
 
     # what a failover forgets
 
-    $replica->cmd(REPLICAOF => qw(NO ONE));
-    ok((soon { $redis->cmd(INFO => 'replication')
-              =~ /connected_slaves:0/ }), 'no replica');
+    my $alone = sub {
+        $replica->cmd(REPLICAOF => qw(NO ONE));
+        soon { $redis->cmd(INFO => 'replication') =~ /connected_slaves:0/ };
+    };
+
+    my $fail_over = sub {
+        $redis->stop('KILL');
+        $replica->cmd(REPLICAOF => qw(NO ONE));
+        $relay->to($replica->port);
+        ($redis, $replica) = ($replica, follow($redis->port, $replica));
+    };
+
+    ok $alone->(), 'no replica';
 
     my $n = calls();
 
@@ -147,10 +158,7 @@ subtest 'one server' => sub {
     is post('kept', '/none/action-runs')->{status}, 200, 'as it is without';
     is calls(), $n + 1, 'one call';
 
-    $redis->stop('KILL');
-    $relay->to($replica->port);
-
-    my $next = follow($redis->port, $replica);
+    $fail_over->();
 
     ok((soon { replayed(post('one')) }), 'after a failover: what was known');
     ok((soon { post('lost')->{status} == 200 }), 'what was not');
@@ -167,29 +175,45 @@ subtest 'one server' => sub {
     my $slow = start('slow');
 
     ok((soon { calls() == $n + 1 }), 'a call is under way');
-    $next->cmd(REPLICAOF => qw(NO ONE));
-    $replica->stop('KILL');
-    $relay->to($next->port);
+    $fail_over->();
     ok((soon { code(post('slow')) eq 'idempotency_in_progress' }),
         'after a failover it is');
     is $slow->read->{status}, 200, 'it is answered';
     ok((soon { replayed(post('slow')) }), 'which is known then');
     is calls(), $n + 1, 'one call';
 
+    # an answer that is lost, with the worker that knows it
+
+    $sandbox->script({delay => 500});
+    $slow = start('torn');
+    ok((soon { calls() == $n + 2 }), 'a call is under way');
+    $alone->();
+    is $slow->read->{status}, 200, 'it is answered';
+    kill KILL => $node->workers;
+    $fail_over->();
+    ok((soon { code(post('torn')) eq 'idempotency_in_progress' }),
+        'the failover has taken the answer, but not the record');
+
+    # two minutes later
+
+    $redis->cmd(HSET => "zapier:idem:{acme}:" . sha1_hex('torn'), until => 0);
+    is code(post('torn')), 'idempotency_unknown', 'nobody knows';
+    is calls(), $n + 2, 'and it is not sent again';
+
     # what cannot be stored at once, is later
 
     $sandbox->script({delay => 500});
     $slow = start('late', '/none/action-runs');
-    ok((soon { calls() == $n + 2 }), 'a call is under way');
-    $next->cmd('SAVE');
-    $next->stop('KILL');
+    ok((soon { calls() == $n + 3 }), 'a call is under way');
+    $redis->cmd('SAVE');
+    $redis->stop('KILL');
     is $slow->read->{status}, 200, 'it is answered without Redis';
-    $next->start(@options);
+    $redis->start(@options);
     ok((soon { replayed(post('late', '/none/action-runs')) } 15),
         'its answer is stored when Redis is back');
-    is calls(), $n + 2, 'one call';
+    is calls(), $n + 3, 'one call';
 
-    is_deeply [$node->complaints], [], 'no complaints';
+    is_deeply [$node->complaints('exited on signal 9')], [], 'no complaints';
     ok $node->stop, 'stopped';
 };
 
