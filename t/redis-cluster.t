@@ -143,18 +143,14 @@ ok !grep({ !$_ } @found), 'a dead host of the URL is passed over';
 my $slot = $cluster->slot('t5');
 my $from = $cluster->of('t5');
 my ($to) = grep { $_ != $from } @servers[0 .. 2];
-my ($from_id, $to_id) = map { $_->cmd(CLUSTER => 'MYID') } $from, $to;
 
-$to->cmd(CLUSTER => SETSLOT => $slot, IMPORTING => $from_id);
-$from->cmd(CLUSTER => SETSLOT => $slot, MIGRATING => $to_id);
+$cluster->moving($slot, $from, $to);
 sleep 1.1;
 is status('t5'), 200, 'a slot that begins to move';
-$from->cmd(MIGRATE => '127.0.0.1', $to->port, '', 0, 1000, KEYS =>
-           'zapier:token:{t5}');
+$cluster->move($slot, $from, $to);
 sleep 1.1;
 is status('t5'), 200, 'a key that has moved: ASK';
-$_->cmd(CLUSTER => SETSLOT => $slot, NODE => $to_id)
-    for $to, $from, grep { $_ != $to && $_ != $from } @servers[0 .. 2];
+$cluster->moved($slot, $from, $to);
 sleep 1.1;
 is status('t5'), 200, 'a slot that has moved: MOVED';
 is_deeply [grep { status("t$_") != 200 } 1 .. 60], [], 'all others as well';
@@ -166,8 +162,7 @@ my $tag = (grep { $cluster->of($_) == $from } 'aa' .. 'zz')[0];
 $slot = $cluster->slot($tag);
 is ask("/few/v2/actions?k=k&tag=$tag", 't2')->{status}, 200, 'a scope';
 sleep 0.1;
-$to->cmd(CLUSTER => SETSLOT => $slot, IMPORTING => $from_id);
-$from->cmd(CLUSTER => SETSLOT => $slot, MIGRATING => $to_id);
+$cluster->moving($slot, $from, $to);
 $from->cmd(MIGRATE => '127.0.0.1', $to->port, '', 0, 1000, KEYS =>
            "zapier:limit:{$tag}");
 
@@ -176,12 +171,9 @@ my $client = client($nodes[0]);
 $client->send("GET /few/v2/actions?k=k&tag=$tag HTTP/1.1\r\nHost: x\r\n"
               . "X-Tenant: t2\r\n\r\n");
 sleep 0.1;
-my @keys = @{$from->cmd(CLUSTER => GETKEYSINSLOT => $slot, 10)};
-$from->cmd(MIGRATE => '127.0.0.1', $to->port, '', 0, 1000, KEYS => @keys)
-    if @keys;
+$cluster->move($slot, $from, $to);
 is $client->read->{status}, 200, 'TRYAGAIN: it is tried again';
-$_->cmd(CLUSTER => SETSLOT => $slot, NODE => $to_id)
-    for $to, $from, grep { $_ != $to && $_ != $from } @servers[0 .. 2];
+$cluster->moved($slot, $from, $to);
 is ask("/few/v2/actions?k=k&tag=$tag", 't2')->{status}, 200,
     'and when it is over';
 

@@ -92,6 +92,9 @@ struct ngx_zapier_redis_cmd_s {
     ngx_msec_t                 time;       /* ms from start to handler */
     unsigned                   refused:1;  /* with NGX_ERROR: it surely took
                                               no effect */
+    unsigned                   strayed:1;  /* the key is on its way between
+                                              servers: no watch may cover
+                                              the one that has replied */
 
     /* private */
     ngx_zapier_redis_slot_t   *slot;
@@ -162,7 +165,8 @@ void ngx_zapier_redis_exit_worker(ngx_zapier_redis_t *redis);
  * A watch: one more link that reports writes to keys of a prefix by
  * server-assisted client tracking (CLIENT TRACKING ON REDIRECT self BCAST
  * PREFIX, RESP2), or what is published on a channel, and proves several
- * times a second that it still would.
+ * times a second that it still would.  In a Cluster, where each master
+ * reports its own keys, a link to each of them: it is up when all are.
  */
 struct ngx_zapier_redis_watch_s {
     ngx_str_t                  prefix;     /* of the keys */
@@ -192,7 +196,13 @@ struct ngx_zapier_redis_watch_s {
     void                     (*down)(ngx_zapier_redis_watch_t *watch);
 
     /* private */
-    void                      *link;
+    ngx_zapier_redis_t        *redis;      /* NULL: stopped */
+    ngx_queue_t                queue;      /* of a Cluster */
+    uint64_t                   servers;    /* ngx_zapier_clock() ms when
+                                              they were known to be all, or
+                                              0 */
+    unsigned                   missing:1;  /* there is no link to some */
+    unsigned                   complete:1; /* all links are up */
 };
 
 
@@ -203,7 +213,7 @@ struct ngx_zapier_redis_watch_s {
 ngx_int_t ngx_zapier_redis_watch_start(ngx_zapier_redis_t *redis,
     ngx_zapier_redis_watch_t *watch);
 
-/* Closes the link.  No handler is called from here or later. */
+/* Closes its links.  No handler is called from here or later. */
 void ngx_zapier_redis_watch_stop(ngx_zapier_redis_watch_t *watch);
 
 

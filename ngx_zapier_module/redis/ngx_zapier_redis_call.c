@@ -193,6 +193,7 @@ ngx_zapier_redis_call_send(ngx_zapier_redis_call_t *call,
 {
     call->attempts++;
     call->server = redis;
+    call->strayed = asking;
 
     call->cmd.handler = ngx_zapier_redis_call_handler;
     call->cmd.data = call;
@@ -249,6 +250,7 @@ ngx_zapier_redis_call_finish(ngx_zapier_redis_call_t *call, ngx_int_t status,
     cmd->status = status;
     cmd->reply = (status == NGX_OK) ? call->cmd.reply : NULL;
     cmd->refused = refused;
+    cmd->strayed = call->strayed;
     cmd->time = ngx_current_msec - cmd->started;
     cmd->deadline = call->deadline;
     cmd->link = call->cmd.link;

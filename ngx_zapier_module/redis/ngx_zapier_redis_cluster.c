@@ -64,6 +64,7 @@ ngx_zapier_redis_cluster_create(ngx_conf_t *cf, ngx_zapier_redis_t *redis)
 
     c->topology.form = NGX_ZAPIER_REDIS_CLUSTER_FORM;
     c->topology.max = NGX_ZAPIER_REDIS_CLUSTER_NODES;
+    c->topology.several = 1;
     c->topology.setup = ngx_zapier_redis_cluster_setup;
     c->topology.init = ngx_zapier_redis_cluster_init;
     c->topology.exit = ngx_zapier_redis_cluster_exit;
@@ -402,7 +403,7 @@ ngx_zapier_redis_cluster_failed(ngx_zapier_redis_topology_t *topology,
 
 /*
  * What is published reaches all servers of a Cluster.  Changes of keys are
- * reported only by the master of each, so there they are not watched.
+ * reported only by the master of each, so there is a link to each of them.
  */
 
 static ngx_zapier_redis_t *
@@ -414,12 +415,8 @@ ngx_zapier_redis_cluster_watched(ngx_zapier_redis_topology_t *topology,
 
     c = (ngx_zapier_redis_cluster_t *) topology;
 
-    if (!c->known) {
+    if (!c->known || watch->channel.len == 0) {
         ngx_zapier_redis_cluster_soon(c, 1);
-        return NULL;
-    }
-
-    if (watch->channel.len == 0) {
         return NULL;
     }
 

@@ -20,6 +20,10 @@
 
 #define NGX_ZAPIER_REDIS_CLUSTER_NONE    0xff
 
+/* ms between rounds while all is well, or while changes are watched */
+#define NGX_ZAPIER_REDIS_CLUSTER_POLL    10000
+#define NGX_ZAPIER_REDIS_CLUSTER_WATCH   400
+
 /* ms until there is another round while something is not well */
 #define NGX_ZAPIER_REDIS_CLUSTER_HURRY   250
 
@@ -36,6 +40,10 @@ typedef struct {
     ngx_uint_t                      asked;      /* in this round */
     ngx_zapier_redis_t             *server;     /* ... just now */
     ngx_zapier_redis_cmd_t          question;
+    uint64_t                        sent;       /* ngx_zapier_clock() ms */
+    uint64_t                        epoch;      /* of the map */
+    uint64_t                        told;       /* by the server */
+    uint64_t                        highest;    /* by any in this round */
     ngx_event_t                     timer;      /* of the next round */
 
     /* the reply to SCAN as the caller sees it */
@@ -46,6 +54,9 @@ typedef struct {
 
     unsigned                        known:1;    /* there is a map */
     unsigned                        asking:1;
+    unsigned                        well:1;     /* as the server says */
+    unsigned                        lenient:1;  /* ... or not, in this round */
+    unsigned                        answered:1; /* by any in this round */
     unsigned                        warned:1;   /* that nobody answers */
 
     u_char                          map[NGX_ZAPIER_REDIS_SLOTS];

@@ -6,22 +6,34 @@
  * when a master fails or a server says that a slot has MOVED, and once in a
  * while.  Only masters are in it.  A map that is out of date costs a
  * redirection and nothing else, for a server never serves what is not its.
+ *
+ * A server that is cut off from the others has an old map.  It knows that it
+ * is not well, or its epoch is one that others have left behind, so others
+ * are asked first.  When there is no better one the newest has to do.
  */
 
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include <ngx_zapier_clock.h>
 #include <ngx_zapier_redis_cluster.h>
-
-
-/* ms between rounds while all is well */
-#define NGX_ZAPIER_REDIS_CLUSTER_POLL  10000
 
 
 static ngx_uint_t ngx_zapier_redis_cluster_add(ngx_zapier_redis_t **masters,
     ngx_uint_t *n, ngx_zapier_redis_t *redis);
 static void ngx_zapier_redis_cluster_ask(ngx_zapier_redis_cluster_t *c);
+static ngx_int_t ngx_zapier_redis_cluster_question(
+    ngx_zapier_redis_cluster_t *c, const char *what,
+    void (*handler)(ngx_zapier_redis_cmd_t *cmd));
+static void ngx_zapier_redis_cluster_informed(ngx_zapier_redis_cmd_t *cmd);
+static void ngx_zapier_redis_cluster_state(ngx_zapier_redis_cluster_t *c,
+    ngx_str_t *info);
+static ngx_int_t ngx_zapier_redis_cluster_field(ngx_str_t *text,
+    const char *name, ngx_str_t *value);
 static void ngx_zapier_redis_cluster_answer(ngx_zapier_redis_cmd_t *cmd);
+static ngx_uint_t ngx_zapier_redis_cluster_best(
+    ngx_zapier_redis_cluster_t *c);
+static void ngx_zapier_redis_cluster_next(ngx_zapier_redis_cluster_t *c);
 static ngx_int_t ngx_zapier_redis_cluster_read(ngx_zapier_redis_cluster_t *c,
     ngx_zapier_redis_reply_t *reply);
 static ngx_int_t ngx_zapier_redis_cluster_range(
@@ -102,6 +114,9 @@ ngx_zapier_redis_cluster_round(ngx_event_t *ev)
 
     c->asking = 1;
     c->asked = 0;
+    c->lenient = 0;
+    c->answered = 0;
+    c->highest = 0;
 
     ngx_zapier_redis_cluster_ask(c);
 }
@@ -112,14 +127,7 @@ ngx_zapier_redis_cluster_round(ngx_event_t *ev)
 static void
 ngx_zapier_redis_cluster_ask(ngx_zapier_redis_cluster_t *c)
 {
-    ngx_str_t   argv[2];
     ngx_uint_t  n, all;
-
-    ngx_str_set(&argv[0], "CLUSTER");
-    ngx_str_set(&argv[1], "SLOTS");
-
-    c->question.handler = ngx_zapier_redis_cluster_answer;
-    c->question.data = c;
 
     all = c->nmasters + c->topology.nservers;
 
@@ -130,14 +138,126 @@ ngx_zapier_redis_cluster_ask(ngx_zapier_redis_cluster_t *c)
         c->server = (n < c->nmasters)
                     ? c->masters[n] : &c->topology.servers[n - c->nmasters];
 
-        if (ngx_zapier_redis_start(c->server, &c->question, 2, argv)
+        if (ngx_zapier_redis_cluster_question(c, "INFO",
+                                            ngx_zapier_redis_cluster_informed)
             == NGX_AGAIN)
         {
             return;
         }
     }
 
+    if (!c->lenient && c->answered) {
+        c->lenient = 1;
+        c->asked = 0;
+        ngx_zapier_redis_cluster_ask(c);
+        return;
+    }
+
     ngx_zapier_redis_cluster_lost(c);
+}
+
+
+static ngx_int_t
+ngx_zapier_redis_cluster_question(ngx_zapier_redis_cluster_t *c,
+    const char *what, void (*handler)(ngx_zapier_redis_cmd_t *cmd))
+{
+    ngx_str_t  argv[2];
+
+    ngx_str_set(&argv[0], "CLUSTER");
+    argv[1].data = (u_char *) what;
+    argv[1].len = ngx_strlen(what);
+
+    c->question.handler = handler;
+    c->question.data = c;
+
+    return ngx_zapier_redis_start(c->server, &c->question, 2, argv);
+}
+
+
+/* A server that may not tell how it is is taken at its word. */
+
+static void
+ngx_zapier_redis_cluster_informed(ngx_zapier_redis_cmd_t *cmd)
+{
+    ngx_zapier_redis_cluster_t  *c;
+
+    c = cmd->data;
+
+    if (cmd->status != NGX_OK) {
+        ngx_zapier_redis_cluster_ask(c);
+        return;
+    }
+
+    c->told = 0;
+    c->well = 1;
+    c->sent = ngx_zapier_clock();
+
+    if (cmd->reply->type == NGX_ZAPIER_REDIS_STRING) {
+        ngx_zapier_redis_cluster_state(c, &cmd->reply->str);
+    }
+
+    if (ngx_zapier_redis_cluster_question(c, "SLOTS",
+                                          ngx_zapier_redis_cluster_answer)
+        != NGX_AGAIN)
+    {
+        ngx_zapier_redis_cluster_ask(c);
+    }
+}
+
+
+static void
+ngx_zapier_redis_cluster_state(ngx_zapier_redis_cluster_t *c, ngx_str_t *info)
+{
+    ngx_int_t  epoch;
+    ngx_str_t  value;
+
+    if (ngx_zapier_redis_cluster_field(info, "cluster_state:", &value)
+        == NGX_OK)
+    {
+        c->well = (value.len == 2 && value.data[0] == 'o');
+    }
+
+    if (ngx_zapier_redis_cluster_field(info, "cluster_current_epoch:",
+                                       &value)
+        == NGX_OK)
+    {
+        epoch = ngx_atoi(value.data, value.len);
+        c->told = (epoch != NGX_ERROR) ? (uint64_t) epoch : 0;
+    }
+}
+
+
+static ngx_int_t
+ngx_zapier_redis_cluster_field(ngx_str_t *text, const char *name,
+    ngx_str_t *value)
+{
+    u_char  *p, *last;
+    size_t   len;
+
+    len = ngx_strlen(name);
+    last = text->data + text->len;
+
+    for (p = text->data; (size_t) (last - p) > len; p++) {
+
+        if (ngx_strncmp(p, name, len) == 0) {
+            value->data = p + len;
+
+            for (p = value->data; p < last && *p > ' '; p++) {
+                /* void */
+            }
+
+            value->len = p - value->data;
+
+            return NGX_OK;
+        }
+
+        p = ngx_strlchr(p, last, '\n');
+        if (p == NULL) {
+            break;
+        }
+    }
+
+    return NGX_DECLINED;
 }
 
 
@@ -146,13 +266,11 @@ ngx_zapier_redis_cluster_answer(ngx_zapier_redis_cmd_t *cmd)
 {
     size_t                       len;
     u_char                       text[NGX_ZAPIER_REDIS_TEXT_LEN];
-    ngx_uint_t                   i;
-    ngx_msec_t                   poll;
     ngx_zapier_redis_cluster_t  *c;
 
     c = cmd->data;
 
-    if (cmd->status != NGX_OK) {
+    if (cmd->status != NGX_OK || !ngx_zapier_redis_cluster_best(c)) {
         ngx_zapier_redis_cluster_ask(c);
         return;
     }
@@ -172,9 +290,42 @@ ngx_zapier_redis_cluster_answer(ngx_zapier_redis_cmd_t *cmd)
     c->asking = 0;
     c->warned = 0;
     c->server = NULL;
+    c->epoch = c->told;
     c->topology.redis->backoff = 0;
 
-    poll = NGX_ZAPIER_REDIS_CLUSTER_POLL;
+    ngx_zapier_redis_cluster_next(c);
+
+    ngx_zapier_redis_spread_servers(&c->topology, c->masters, c->nmasters,
+                                    c->sent);
+    ngx_zapier_redis_call_flush(&c->topology);
+}
+
+
+/* Is there no better map than the server's? */
+
+static ngx_uint_t
+ngx_zapier_redis_cluster_best(ngx_zapier_redis_cluster_t *c)
+{
+    c->answered = 1;
+
+    if (c->lenient) {
+        return c->told >= c->highest;
+    }
+
+    c->highest = ngx_max(c->highest, c->told);
+
+    return c->well && c->told >= c->epoch;
+}
+
+
+static void
+ngx_zapier_redis_cluster_next(ngx_zapier_redis_cluster_t *c)
+{
+    ngx_uint_t  i;
+    ngx_msec_t  poll;
+
+    poll = ngx_queue_empty(&c->topology.spread)
+           ? NGX_ZAPIER_REDIS_CLUSTER_POLL : NGX_ZAPIER_REDIS_CLUSTER_WATCH;
 
     for (i = 0; i < c->nmasters; i++) {
         if (c->masters[i]->backoff) {
@@ -183,8 +334,6 @@ ngx_zapier_redis_cluster_answer(ngx_zapier_redis_cmd_t *cmd)
     }
 
     ngx_zapier_redis_cluster_soon(c, ngx_zapier_redis_jitter(poll));
-
-    ngx_zapier_redis_call_flush(&c->topology);
 }
 
 

@@ -70,6 +70,7 @@ struct ngx_zapier_redis_call_s {
     unsigned                        harmless:1; /* it only reads */
     unsigned                        delayed:1;  /* wait before it is sent */
     unsigned                        scanning:1; /* master is set */
+    unsigned                        strayed:1;  /* sent to a target */
     unsigned                        pausing:1;  /* resume is set */
 
     size_t                          size;       /* of all this */
@@ -85,6 +86,8 @@ struct ngx_zapier_redis_topology_s {
     ngx_zapier_redis_t             *servers;    /* of the URL */
     ngx_uint_t                      nservers;
     ngx_uint_t                      max;        /* nodes */
+
+    unsigned                        several:1;  /* servers have keys */
 
     /* what it needs beside the URL, and of its servers and nodes */
     ngx_int_t                     (*conf)(ngx_conf_t *cf,
@@ -113,7 +116,7 @@ struct ngx_zapier_redis_topology_s {
                                       ngx_zapier_redis_topology_t *topology,
                                       ngx_zapier_redis_t *redis);
 
-    /* the server to watch now, or NULL */
+    /* the server to watch now, or NULL: there is none, or are several */
     ngx_zapier_redis_t           *(*watched)(
                                       ngx_zapier_redis_topology_t *topology,
                                       ngx_zapier_redis_watch_t *watch);
@@ -138,6 +141,8 @@ struct ngx_zapier_redis_topology_s {
     ngx_event_t                     timer;      /* of waiting */
     ngx_queue_t                     nodes;
     ngx_uint_t                      nnodes;
+    ngx_queue_t                     spread;     /* watches of all servers
+                                                   with keys */
     unsigned                        started:1;
 };
 
@@ -204,6 +209,13 @@ ngx_zapier_redis_topology_t *ngx_zapier_redis_cluster_create(ngx_conf_t *cf,
 /* those who watch another server have to come to this one */
 void ngx_zapier_redis_watch_moved(ngx_zapier_redis_t *front,
     ngx_zapier_redis_t *redis);
+
+/*
+ * Those who watch several servers have to watch these: they were all when
+ * that was asked for, at ngx_zapier_clock() ms
+ */
+void ngx_zapier_redis_spread_servers(ngx_zapier_redis_topology_t *topology,
+    ngx_zapier_redis_t **servers, ngx_uint_t n, uint64_t asked);
 
 
 #endif /* _NGX_ZAPIER_REDIS_TOPOLOGY_H_INCLUDED_ */

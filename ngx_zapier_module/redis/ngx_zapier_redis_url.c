@@ -230,6 +230,7 @@ ngx_zapier_redis_topology_init_worker(ngx_zapier_redis_topology_t *topology)
     ngx_queue_init(&topology->calls);
     ngx_queue_init(&topology->waiting);
     ngx_queue_init(&topology->nodes);
+    ngx_queue_init(&topology->spread);
 
     topology->timer.handler = ngx_zapier_redis_call_timer;
     topology->timer.data = topology;

@@ -13,8 +13,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_zapier_clock.h>
-#include <ngx_zapier_redis_link.h>
-#include <ngx_zapier_redis_topology.h>
+#include <ngx_zapier_redis_watch.h>
 
 
 #define NGX_ZAPIER_REDIS_CHANNEL       "__redis__:invalidate"
@@ -22,23 +21,6 @@
 /* ms between attempts: the link broke, or the server does not track */
 #define NGX_ZAPIER_REDIS_WATCH_RETRY   1000
 #define NGX_ZAPIER_REDIS_WATCH_REFUSED 30000
-
-
-typedef struct {
-    ngx_zapier_redis_link_t     link;      /* must be first */
-    ngx_queue_t                 queue;
-    ngx_zapier_redis_t         *front;     /* of the URL */
-    ngx_zapier_redis_watch_t   *watch;     /* NULL: stopped, may be reused */
-
-    ngx_event_t                 timer;
-    ngx_msec_t                  backoff;
-    ngx_msec_t                  pinged;    /* by the clock of timers */
-    uint64_t                    sent;      /* by the clock of shared memory */
-
-    unsigned                    pinging:1;
-    unsigned                    refused:1; /* at this attempt */
-    unsigned                    warned:1;
-} ngx_zapier_redis_watcher_t;
 
 
 static ngx_zapier_redis_watcher_t *ngx_zapier_redis_watcher(
@@ -85,26 +67,49 @@ ngx_int_t
 ngx_zapier_redis_watch_start(ngx_zapier_redis_t *redis,
     ngx_zapier_redis_watch_t *watch)
 {
-    ngx_zapier_redis_watcher_t  *w;
-
     ngx_zapier_redis_init_worker(redis);
 
     if (redis->links == NULL && redis->topology == NULL) {
         return NGX_ERROR;
     }
 
-    w = ngx_zapier_redis_watcher(redis);
+    watch->redis = redis;
+
+    if (redis->topology && redis->topology->several
+        && watch->channel.len == 0)
+    {
+        ngx_zapier_redis_spread_start(watch);
+        return NGX_OK;
+    }
+
+    if (ngx_zapier_redis_watcher_start(redis, watch, NULL) != NGX_OK) {
+        watch->redis = NULL;
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_zapier_redis_watcher_start(ngx_zapier_redis_t *front,
+    ngx_zapier_redis_watch_t *watch, ngx_zapier_redis_t *server)
+{
+    ngx_zapier_redis_watcher_t  *w;
+
+    w = ngx_zapier_redis_watcher(front);
     if (w == NULL) {
         return NGX_ERROR;
     }
 
     w->watch = watch;
+    w->server = server;
     w->backoff = 0;
+    w->proven = 0;
+    w->up = 0;
     w->pinging = 0;
     w->refused = 0;
     w->warned = 0;
-
-    watch->link = w;
 
     ngx_add_timer(&w->timer, 1);
 
@@ -159,15 +164,40 @@ ngx_zapier_redis_watcher(ngx_zapier_redis_t *redis)
 void
 ngx_zapier_redis_watch_stop(ngx_zapier_redis_watch_t *watch)
 {
+    ngx_queue_t                 *q;
+    ngx_zapier_redis_t          *redis;
     ngx_zapier_redis_watcher_t  *w;
 
-    w = watch->link;
+    redis = watch->redis;
 
-    if (w == NULL) {
+    if (redis == NULL) {
         return;
     }
 
-    watch->link = NULL;
+    watch->redis = NULL;
+
+    if (redis->topology && redis->topology->several
+        && watch->channel.len == 0)
+    {
+        ngx_queue_remove(&watch->queue);
+    }
+
+    for (q = ngx_queue_head(&redis->watchers);
+         q != ngx_queue_sentinel(&redis->watchers);
+         q = ngx_queue_next(q))
+    {
+        w = ngx_queue_data(q, ngx_zapier_redis_watcher_t, queue);
+
+        if (w->watch == watch) {
+            ngx_zapier_redis_watcher_stop(w);
+        }
+    }
+}
+
+
+void
+ngx_zapier_redis_watcher_stop(ngx_zapier_redis_watcher_t *w)
+{
     w->watch = NULL;
 
     if (w->timer.timer_set) {
@@ -223,7 +253,8 @@ ngx_zapier_redis_watch_open(ngx_zapier_redis_watcher_t *w)
     topology = w->front->topology;
 
     if (topology) {
-        redis = topology->watched(topology, w->watch);
+        redis = w->server ? w->server
+                          : topology->watched(topology, w->watch);
 
         if (redis == NULL) {
             ngx_zapier_redis_watch_closed(&w->link);
@@ -259,7 +290,9 @@ ngx_zapier_redis_watch_moved(ngx_zapier_redis_t *front,
     {
         w = ngx_queue_data(q, ngx_zapier_redis_watcher_t, queue);
 
-        if (w->link.redis != redis && w->link.state != NGX_ZAPIER_REDIS_DOWN) {
+        if (w->link.redis != redis
+            && w->link.state != NGX_ZAPIER_REDIS_DOWN)
+        {
             w->backoff = 0;
             ngx_zapier_redis_link_close(&w->link, 0);
         }
@@ -471,7 +504,14 @@ ngx_zapier_redis_watch_push(ngx_zapier_redis_link_t *link,
 
             ngx_add_timer(&w->timer, 1);
 
-            w->watch->up(w->watch);
+            w->up = 1;
+
+            if (w->server) {
+                ngx_zapier_redis_spread_settle(w->watch, 0);
+
+            } else {
+                w->watch->up(w->watch);
+            }
 
             return NGX_OK;
         }
@@ -535,7 +575,14 @@ ngx_zapier_redis_watch_pong(ngx_zapier_redis_watcher_t *w)
     ngx_add_timer(&w->timer, (elapsed < w->watch->interval)
                              ? w->watch->interval - elapsed : 1);
 
-    w->watch->alive(w->watch, w->sent);
+    w->proven = w->sent;
+
+    if (w->server) {
+        ngx_zapier_redis_spread_settle(w->watch, 0);
+
+    } else {
+        w->watch->alive(w->watch, w->sent);
+    }
 }
 
 
@@ -597,6 +644,8 @@ ngx_zapier_redis_watch_closed(ngx_zapier_redis_link_t *link)
     }
 
     w->pinging = 0;
+    w->proven = 0;
+    w->up = 0;
 
     if (w->refused) {
         w->refused = 0;
@@ -613,7 +662,12 @@ ngx_zapier_redis_watch_closed(ngx_zapier_redis_link_t *link)
         ngx_add_timer(&w->timer, ngx_zapier_redis_jitter(delay));
     }
 
-    w->watch->down(w->watch);
+    if (w->server) {
+        ngx_zapier_redis_spread_settle(w->watch, 1);
+
+    } else {
+        w->watch->down(w->watch);
+    }
 }
 
 

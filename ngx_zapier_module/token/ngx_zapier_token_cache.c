@@ -30,6 +30,7 @@ typedef struct {
     unsigned                    dirty:1;    /* changed since the read began */
     unsigned                    refreshable:1;
     unsigned                    refused:1;  /* by upstream */
+    unsigned                    strayed:1;  /* the watch does not cover it */
     u_char                      data[1];
 } ngx_zapier_token_entry_t;
 
@@ -427,7 +428,8 @@ ngx_zapier_token_fresh(ngx_zapier_tokens_t *tokens,
 
     state = ngx_zapier_shm_data(&tokens->table);
 
-    return state->since != 0
+    return !entry->strayed
+           && state->since != 0
            && state->signature == tokens->signature
            && entry->requested > state->since
            && now < state->confirmed + NGX_ZAPIER_TOKEN_BOUND;
@@ -493,6 +495,7 @@ ngx_zapier_token_save(ngx_zapier_tokens_t *tokens,
     entry->result = (u_char) value->result;
     entry->refreshable = value->refreshable;
     entry->refused = value->refused;
+    entry->strayed = value->strayed;
     entry->expires = value->expires;
     entry->authorization_len = (uint16_t) value->authorization_len;
     entry->scope_len = (uint16_t) value->scope_len;

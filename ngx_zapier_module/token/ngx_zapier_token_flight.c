@@ -339,6 +339,7 @@ ngx_zapier_token_flight_reply(ngx_zapier_redis_cmd_t *cmd)
     } else {
         worker->failed = 0;
         worker->complaint = 0;
+        value.strayed = cmd->strayed;
 
         ngx_zapier_token_cache_store(tokens, &flight->key, flight->id,
                                      flight->requested, &value);

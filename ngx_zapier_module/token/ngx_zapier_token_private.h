@@ -73,6 +73,7 @@ typedef struct {
     ngx_msec_t                  retry;      /* ms, 0: not known */
     unsigned                    refreshable:1;
     unsigned                    refused:1;  /* by upstream */
+    unsigned                    strayed:1;  /* read where nobody watches */
     u_char                      data[NGX_ZAPIER_RECORD_AUTHORIZATION_LEN
                                      + NGX_ZAPIER_RECORD_SCOPE_LEN];
 } ngx_zapier_token_value_t;

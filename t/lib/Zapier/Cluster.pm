@@ -15,17 +15,10 @@ use Zapier::Redis;
 
 sub new {
     my ($class, $port, @options) = @_;
-    my @servers = map {
-        my $bus = $port->();
+    my $self = bless {port => $port, options => \@options}, $class;
+    my @servers = map { $self->server } 0 .. 5;
 
-        Zapier::Redis->new(port => $port->())->start(
-            '--cluster-enabled' => 'yes', '--cluster-port' => $bus,
-            '--cluster-node-timeout' => 1000,
-            '--cluster-replica-validity-factor' => 0,
-            '--repl-diskless-sync-delay' => 0, @options);
-    } 0 .. 5;
-
-    my $self = bless {servers => \@servers}, $class;
+    $self->{servers} = \@servers;
 
     for my $i (0 .. 2) {
         $servers[$i]->cmd(CLUSTER => ADDSLOTSRANGE => int(16384 * $i / 3),
@@ -33,11 +26,7 @@ sub new {
         $servers[$i]->cmd(CLUSTER => 'SET-CONFIG-EPOCH' => $i + 1);
     }
 
-    for my $server (@servers[1 .. 5]) {
-        my ($bus) = $server->cmd(CONFIG => GET => 'cluster-port')->[1];
-
-        $servers[0]->cmd(CLUSTER => MEET => '127.0.0.1', $server->port, $bus);
-    }
+    $self->meet($_) for @servers[1 .. 5];
 
     for my $i (0 .. 2) {
         my $id = $servers[$i]->cmd(CLUSTER => 'MYID');
@@ -57,6 +46,80 @@ sub new {
 
 
 sub servers { @{$_[0]{servers}} }
+
+
+sub server {
+    my ($self) = @_;
+    my $bus = $self->{port}->();
+
+    return Zapier::Redis->new(port => $self->{port}->())->start(
+        '--cluster-enabled' => 'yes', '--cluster-port' => $bus,
+        '--cluster-node-timeout' => 1000,
+        '--cluster-replica-validity-factor' => 0,
+        '--repl-diskless-sync-delay' => 0, @{$self->{options}});
+}
+
+
+sub meet {
+    my ($self, $server) = @_;
+    my ($bus) = $server->cmd(CONFIG => GET => 'cluster-port')->[1];
+
+    $self->{servers}[0]->cmd(CLUSTER => MEET => '127.0.0.1', $server->port,
+                             $bus);
+}
+
+
+# One more server, without slots; true if all know it.
+
+sub grow {
+    my ($self) = @_;
+    my $server = $self->server;
+    my $until  = time + 10;
+
+    $self->meet($server);
+    push @{$self->{servers}}, $server;
+
+    while (time < $until) {
+        return $server if !grep {
+            $_->cmd(CLUSTER => 'INFO')
+                !~ /cluster_state:ok.*cluster_known_nodes:7\b/s
+        } $self->servers;
+        sleep 0.05;
+    }
+
+    return;
+}
+
+
+# A slot begins to move, moves all its keys, has moved.
+
+sub moving {
+    my ($self, $slot, $from, $to) = @_;
+    my ($from_id, $to_id) = map { $_->cmd(CLUSTER => 'MYID') } $from, $to;
+
+    $to->cmd(CLUSTER => SETSLOT => $slot, IMPORTING => $from_id);
+    $from->cmd(CLUSTER => SETSLOT => $slot, MIGRATING => $to_id);
+}
+
+
+sub move {
+    my ($self, $slot, $from, $to) = @_;
+    my @keys = @{$from->cmd(CLUSTER => GETKEYSINSLOT => $slot, 10)};
+
+    $from->cmd(MIGRATE => '127.0.0.1', $to->port, '', 0, 1000, KEYS => @keys)
+        if @keys;
+}
+
+
+sub moved {
+    my ($self, $slot, $from, $to) = @_;
+    my $id = $to->cmd(CLUSTER => 'MYID');
+
+    $_->cmd(CLUSTER => SETSLOT => $slot, NODE => $id)
+        for $to, $from, grep { $_ != $to && $_ != $from
+                               && $_->cmd('ROLE')->[0] eq 'master' }
+                            $self->servers;
+}
 
 
 # Is it one cluster, of three masters and as many replicas that follow?
