@@ -120,11 +120,14 @@ ngx_zapier_limit_zone_t *ngx_http_zapier_admin_zone_find(
 ngx_int_t ngx_http_zapier_admin_arg(ngx_http_zapier_admin_t *admin,
     const char *name, ngx_str_t *value);
 
+/* The request's tag goes to admin->limit. */
+void ngx_http_zapier_admin_tag(ngx_http_zapier_admin_t *admin);
+
 /* Writes how a scope stands here as an object; returns its end. */
 size_t ngx_http_zapier_admin_look_size(ngx_zapier_limit_zone_t *zone,
     ngx_str_t *key);
 u_char *ngx_http_zapier_admin_look(u_char *p, ngx_zapier_limits_t *limits,
-    ngx_zapier_limit_zone_t *zone, ngx_str_t *key);
+    ngx_zapier_limit_zone_t *zone, ngx_str_t *key, ngx_str_t *tag);
 
 /* Answers 200 with what was written; NULL: there was no memory. */
 void ngx_http_zapier_admin_finish(ngx_http_zapier_admin_t *admin,

@@ -110,6 +110,8 @@ ngx_http_zapier_admin_explain_send(ngx_http_zapier_admin_t *admin)
         return;
     }
 
+    ngx_http_zapier_admin_tag(admin);
+
     len = NGX_HTTP_ZAPIER_ADMIN_WHY + admin->op.tenant.len;
     wait = 0;
 
@@ -120,7 +122,7 @@ ngx_http_zapier_admin_explain_send(ngx_http_zapier_admin_t *admin)
 
         if (link[i].key.len != 0
             && ngx_zapier_limit_look(&zmcf->limits, link[i].zone,
-                                     &link[i].key, &look)
+                                     &link[i].key, &admin->limit.tag, &look)
                == NGX_OK)
         {
             wait = ngx_max(wait, look.wait);
@@ -185,7 +187,7 @@ ngx_http_zapier_admin_explain_put(u_char *p, ngx_http_zapier_admin_t *admin,
 
         if (link[i].key.len != 0) {
             p = ngx_http_zapier_admin_look(p, &zmcf->limits, link[i].zone,
-                                           &link[i].key);
+                                           &link[i].key, &admin->limit.tag);
             continue;
         }
 

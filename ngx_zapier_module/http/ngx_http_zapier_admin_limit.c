@@ -191,11 +191,7 @@ ngx_http_zapier_admin_operate(ngx_http_zapier_admin_t *admin,
         return;
     }
 
-    if (ngx_http_zapier_admin_arg(admin, "tag", &op->tag) != NGX_OK
-        || op->tag.len == 0)
-    {
-        ngx_str_set(&op->tag, "all");
-    }
+    ngx_http_zapier_admin_tag(admin);
 
     rc = ngx_zapier_limit_operate(op);
 
@@ -203,8 +199,9 @@ ngx_http_zapier_admin_operate(ngx_http_zapier_admin_t *admin,
         ngx_http_zapier_admin_error(admin, NGX_HTTP_BAD_REQUEST,
                                     "invalid_value",
                                     "The key is longer than 255 bytes (such "
-                                    "keys are counted by their digest), or "
-                                    "there is no memory for its scope.");
+                                    "keys are counted by their digest), its "
+                                    "tag than 128, or there is no memory for "
+                                    "its scope.");
         return;
     }
 
@@ -319,7 +316,7 @@ ngx_http_zapier_admin_scope_send(ngx_http_zapier_admin_t *admin)
 
     if (b != NULL) {
         p = ngx_http_zapier_admin_look(b->last, op->limits, op->zone,
-                                       &op->key);
+                                       &op->key, &op->tag);
 
         if (op->zone->store == NGX_ZAPIER_LIMIT_REDIS
             && op->kind == NGX_ZAPIER_LIMIT_NEWS_VIEW)
@@ -383,15 +380,30 @@ ngx_http_zapier_admin_look_size(ngx_zapier_limit_zone_t *zone, ngx_str_t *key)
 }
 
 
+void
+ngx_http_zapier_admin_tag(ngx_http_zapier_admin_t *admin)
+{
+    ngx_str_t  *tag;
+
+    tag = &admin->limit.tag;
+
+    if (ngx_http_zapier_admin_arg(admin, "tag", tag) != NGX_OK
+        || tag->len == 0)
+    {
+        ngx_zapier_limit_tag_default(tag);
+    }
+}
+
+
 u_char *
 ngx_http_zapier_admin_look(u_char *p, ngx_zapier_limits_t *limits,
-    ngx_zapier_limit_zone_t *zone, ngx_str_t *key)
+    ngx_zapier_limit_zone_t *zone, ngx_str_t *key, ngx_str_t *tag)
 {
     ngx_zapier_limit_look_t  look;
 
     ngx_memzero(&look, sizeof(ngx_zapier_limit_look_t));
 
-    (void) ngx_zapier_limit_look(limits, zone, key, &look);
+    (void) ngx_zapier_limit_look(limits, zone, key, tag, &look);
 
     *p++ = '{';
 

@@ -88,6 +88,7 @@ ngx_http_zapier_limit_chain(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
         scope->zone = &zones[i]->zone;
         scope->key = key;
         scope->hash = hash;
+        ngx_zapier_limit_tag(scope, &claim->tag);
         scope->charged = 0;
         scope->held = 0;
         scope->stamp = 0;
@@ -113,7 +114,7 @@ ngx_http_zapier_limit_tag_value(ngx_http_request_t *r,
     size_t  i;
 
     if (zlcf->limit_tag == NULL) {
-        ngx_str_set(tag, "all");
+        ngx_zapier_limit_tag_default(tag);
         return NGX_OK;
     }
 
@@ -127,13 +128,15 @@ ngx_http_zapier_limit_tag_value(ngx_http_request_t *r,
         }
     }
 
-    if (i < tag->len || tag->len == 0 || tag->len > 128) {
+    if (i < tag->len || tag->len == 0
+        || tag->len > NGX_ZAPIER_LIMIT_TAG_LEN)
+    {
 
         ngx_log_error(NGX_LOG_ERR, r->connection->log, 0,
                       "invalid zapier_limit_tag \"%V\", \"all\" is taken",
                       tag);
 
-        ngx_str_set(tag, "all");
+        ngx_zapier_limit_tag_default(tag);
     }
 
     return NGX_OK;

@@ -224,6 +224,7 @@ ngx_http_zapier_poll_claim(ngx_http_zapier_origin_t *origin,
         scope->zone = ctx->claim.scopes[i].zone;
         scope->hash = ctx->claim.scopes[i].hash;
         scope->units = 1;
+        ngx_zapier_limit_tag(scope, &claim->tag);
         scope->key.len = ctx->claim.scopes[i].key.len;
 
         scope->key.data = ngx_pstrdup(pool, &ctx->claim.scopes[i].key);

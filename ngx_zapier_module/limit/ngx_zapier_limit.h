@@ -22,6 +22,7 @@
 
 #define NGX_ZAPIER_LIMIT_CHAIN    8
 #define NGX_ZAPIER_LIMIT_KEY_LEN  255
+#define NGX_ZAPIER_LIMIT_TAG_LEN  128
 
 
 typedef struct ngx_zapier_limit_counts_s  ngx_zapier_limit_counts_t;
@@ -69,6 +70,7 @@ typedef enum {
 typedef struct {
     ngx_zapier_limit_zone_t   *zone;
     ngx_str_t                  key;
+    ngx_str_t                  tag;        /* by ngx_zapier_limit_tag() */
     uint32_t                   units;
     uint32_t                   hash;       /* ngx_zapier_shm_hash() of the
                                               key, 0: not known yet */
@@ -181,6 +183,15 @@ ngx_int_t ngx_zapier_limit_news_start(ngx_zapier_limits_t *limits,
     ngx_cycle_t *cycle);
 void ngx_zapier_limit_news_stop(ngx_zapier_limits_t *limits);
 
+/* The tag of keys that have none. */
+#define ngx_zapier_limit_tag_default(tag)  ngx_str_set(tag, "all")
+
+/*
+ * Scopes with other tags in Redis are others on a node, too.  For a scope
+ * with its zone set; the bytes of tag are not copied.
+ */
+void ngx_zapier_limit_tag(ngx_zapier_limit_scope_t *scope, ngx_str_t *tag);
+
 /*
  * May the chain be closed?  0: it is not, or has lately become so.  1: it
  * is, or another one with the same place in a small table.  Takes no lock.
@@ -212,7 +223,7 @@ void ngx_zapier_limits_exit_worker(ngx_zapier_limits_t *limits);
 
 /* Charges nothing.  NGX_OK, or NGX_ERROR: the key is too long. */
 ngx_int_t ngx_zapier_limit_look(ngx_zapier_limits_t *limits,
-    ngx_zapier_limit_zone_t *zone, ngx_str_t *key,
+    ngx_zapier_limit_zone_t *zone, ngx_str_t *key, ngx_str_t *tag,
     ngx_zapier_limit_look_t *look);
 
 /* The handler will not be called; what was charged is returned. */

@@ -19,8 +19,9 @@
 /* a limit or remaining that the upstream did not tell: no restraint */
 #define NGX_ZAPIER_LIMIT_UNSET  ((uint32_t) -1)
 
-/* length of the zone's name, the name, the scope's key */
-#define NGX_ZAPIER_LIMIT_ENTRY_KEY  (1 + 255 + NGX_ZAPIER_LIMIT_KEY_LEN)
+/* length of the zone's name, the name, the same of the tag, the key */
+#define NGX_ZAPIER_LIMIT_ENTRY_KEY                                           \
+    (1 + 255 + 1 + NGX_ZAPIER_LIMIT_TAG_LEN + NGX_ZAPIER_LIMIT_KEY_LEN)
 
 /*
  * The clock is cut to milliseconds, so that a difference may be short of
@@ -180,7 +181,7 @@ void ngx_zapier_limit_name(ngx_zapier_limits_t *limits);
 ngx_int_t ngx_zapier_limit_provide(ngx_zapier_limit_chain_t *chain,
     ngx_zapier_limit_link_t *link);
 
-/* The hash of a scope: of its zone and key. */
+/* The hash of a scope: of its zone, tag and key. */
 uint32_t ngx_zapier_limit_hash(ngx_zapier_limits_t *limits,
     ngx_zapier_limit_scope_t *scope);
 

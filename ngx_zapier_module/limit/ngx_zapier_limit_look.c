@@ -15,7 +15,7 @@
 
 ngx_int_t
 ngx_zapier_limit_look(ngx_zapier_limits_t *limits,
-    ngx_zapier_limit_zone_t *zone, ngx_str_t *key,
+    ngx_zapier_limit_zone_t *zone, ngx_str_t *key, ngx_str_t *tag,
     ngx_zapier_limit_look_t *look)
 {
     uint64_t                    now;
@@ -32,6 +32,8 @@ ngx_zapier_limit_look(ngx_zapier_limits_t *limits,
     claim.scopes[0].zone = zone;
     claim.scopes[0].key = *key;
     claim.scopes[0].units = 1;
+
+    ngx_zapier_limit_tag(&claim.scopes[0], tag);
 
     if (ngx_zapier_limit_chain_open(&chain, limits, &claim) != NGX_OK) {
         return NGX_ERROR;

@@ -18,7 +18,7 @@
 
 #define NGX_ZAPIER_LIMIT_NEWS_NODE  32
 #define NGX_ZAPIER_LIMIT_NEWS_LEN                                            \
-    (sizeof("1 c  -1 -1 -1 -1 -1   ") + NGX_ZAPIER_LIMIT_NEWS_NODE           \
+    (sizeof("1 c  -1 -1 -1 -1 -1 {}   ") + NGX_ZAPIER_LIMIT_NEWS_NODE        \
      + 6 * NGX_INT32_LEN + NGX_ZAPIER_LIMIT_ENTRY_KEY)
 
 
@@ -38,6 +38,7 @@ typedef enum {
 typedef struct {
     ngx_zapier_limit_news_e    kind;
     ngx_str_t                  node;       /* who tells it */
+    ngx_str_t                  tag;        /* empty: the default */
     ngx_str_t                  zone;
     ngx_str_t                  key;
     uint32_t                   limit;
@@ -73,7 +74,7 @@ void ngx_zapier_limit_news_aged(ngx_zapier_limit_item_t *item, uint32_t ms);
 
 /*
  * Tells the other nodes.  Waits for nothing; the mutex must not be held.
- * zone and node are filled here.
+ * node, tag, zone and key are filled here.
  */
 void ngx_zapier_limit_news_tell(ngx_zapier_limits_t *limits,
     ngx_zapier_limit_scope_t *scope, ngx_zapier_limit_item_t *item);

@@ -34,6 +34,7 @@ typedef struct {
     ngx_zapier_limit_item_t    item;
     uint64_t                   since;
     u_char                     key[NGX_ZAPIER_LIMIT_KEY_LEN];
+    u_char                     tag[NGX_ZAPIER_LIMIT_TAG_LEN];
     u_char                     text[NGX_ZAPIER_LIMIT_NEWS_LEN];
     u_char                     time[NGX_INT32_LEN];
 } ngx_zapier_limit_post_t;
@@ -73,6 +74,11 @@ ngx_zapier_limit_news_tell(ngx_zapier_limits_t *limits,
     post->item.key.len = ngx_min(scope->key.len, sizeof(post->key));
 
     ngx_memcpy(post->key, scope->key.data, post->item.key.len);
+
+    post->item.tag.data = post->tag;
+    post->item.tag.len = ngx_min(scope->tag.len, sizeof(post->tag));
+
+    ngx_memcpy(post->tag, scope->tag.data, post->item.tag.len);
 
     ngx_zapier_limit_post_send(post);
 
@@ -185,6 +191,10 @@ ngx_zapier_limit_news_args(ngx_zapier_limits_t *limits,
     /* the scope is what the text ends in */
 
     len = item->zone.len + 1 + item->key.len;
+
+    if (item->tag.len != 0) {
+        len += item->tag.len + sizeof("{} ") - 1;
+    }
 
     argv[3].data = text + argv[2].len - len;
     argv[3].len = len;

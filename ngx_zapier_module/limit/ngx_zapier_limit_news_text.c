@@ -2,7 +2,8 @@
 /*
  * A line of news: "1 KIND NODE LIMIT REMAINING RESET CLOSED AGE LENGTH ZONE
  * KEY" with a "-" for what is not known, and the length of the zone's name.
- * The key is the rest, whatever bytes it has.
+ * The key is the rest, whatever bytes it has.  With a tag it is "2 ... LENGTH
+ * {TAG} ZONE KEY".
  */
 
 
@@ -16,6 +17,10 @@
 
 
 static u_char *ngx_zapier_limit_news_put(u_char *p, uint32_t n);
+static ngx_int_t ngx_zapier_limit_news_numbers(u_char **pos, u_char *last,
+    ngx_zapier_limit_item_t *item, uint32_t *len);
+static ngx_int_t ngx_zapier_limit_news_tag(u_char **pos, u_char *last,
+    ngx_str_t *tag);
 static ngx_int_t ngx_zapier_limit_news_word(u_char **pos, u_char *last,
     ngx_str_t *word);
 static ngx_int_t ngx_zapier_limit_news_number(u_char **pos, u_char *last,
@@ -27,7 +32,7 @@ ngx_zapier_limit_news_format(u_char *buf, ngx_zapier_limit_item_t *item)
 {
     u_char  *p;
 
-    p = ngx_cpymem(buf, "1 ", 2);
+    p = ngx_cpymem(buf, item->tag.len ? "2 " : "1 ", 2);
     *p++ = (u_char) item->kind;
     *p++ = ' ';
     p = ngx_cpymem(p, item->node.data,
@@ -39,6 +44,12 @@ ngx_zapier_limit_news_format(u_char *buf, ngx_zapier_limit_item_t *item)
     p = ngx_zapier_limit_news_put(p, item->closed);
     p = ngx_zapier_limit_news_put(p, item->age);
     p = ngx_zapier_limit_news_put(p, (uint32_t) item->zone.len);
+
+    if (item->tag.len) {
+        p = ngx_cpymem(p, " {", 2);
+        p = ngx_cpymem(p, item->tag.data, item->tag.len);
+        *p++ = '}';
+    }
 
     *p++ = ' ';
     p = ngx_cpymem(p, item->zone.data, item->zone.len);
@@ -69,6 +80,7 @@ ngx_zapier_limit_news_parse(ngx_str_t *text, ngx_zapier_limit_item_t *item)
     u_char     *p, *last;
     uint32_t    len;
     ngx_str_t   word;
+    ngx_uint_t  tagged;
 
     if (text->len > NGX_ZAPIER_LIMIT_NEWS_LEN) {
         return NGX_DECLINED;
@@ -78,8 +90,14 @@ ngx_zapier_limit_news_parse(ngx_str_t *text, ngx_zapier_limit_item_t *item)
     last = p + text->len;
 
     if (ngx_zapier_limit_news_word(&p, last, &word) != NGX_OK
-        || word.len != 1 || word.data[0] != '1'
-        || ngx_zapier_limit_news_word(&p, last, &word) != NGX_OK
+        || word.len != 1 || (word.data[0] != '1' && word.data[0] != '2'))
+    {
+        return NGX_DECLINED;
+    }
+
+    tagged = (word.data[0] == '2');
+
+    if (ngx_zapier_limit_news_word(&p, last, &word) != NGX_OK
         || word.len != 1
         || ngx_zapier_limit_news_word(&p, last, &item->node) != NGX_OK
         || item->node.len > NGX_ZAPIER_LIMIT_NEWS_NODE)
@@ -102,25 +120,13 @@ ngx_zapier_limit_news_parse(ngx_str_t *text, ngx_zapier_limit_item_t *item)
         return NGX_DECLINED;
     }
 
-    if (ngx_zapier_limit_news_number(&p, last, NGX_ZAPIER_LIMIT_UNSET - 1,
-                                     &item->limit)
-           != NGX_OK
-        || ngx_zapier_limit_news_number(&p, last, NGX_ZAPIER_LIMIT_UNSET - 1,
-                                        &item->remaining)
-           != NGX_OK
-        || ngx_zapier_limit_news_number(&p, last, NGX_ZAPIER_LIMIT_NEWS_MAX,
-                                        &item->reset)
-           != NGX_OK
-        || ngx_zapier_limit_news_number(&p, last, NGX_ZAPIER_LIMIT_NEWS_MAX,
-                                        &item->closed)
-           != NGX_OK
-        || ngx_zapier_limit_news_number(&p, last, NGX_ZAPIER_LIMIT_NEWS_MAX,
-                                        &item->age)
-           != NGX_OK
-        || ngx_zapier_limit_news_number(&p, last, NGX_ZAPIER_LIMIT_UNSET - 1,
-                                        &len)
-           != NGX_OK)
-    {
+    if (ngx_zapier_limit_news_numbers(&p, last, item, &len) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    item->tag.len = 0;
+
+    if (tagged && ngx_zapier_limit_news_tag(&p, last, &item->tag) != NGX_OK) {
         return NGX_DECLINED;
     }
 
@@ -152,6 +158,58 @@ ngx_zapier_limit_news_aged(ngx_zapier_limit_item_t *item, uint32_t ms)
     if (item->age != NGX_ZAPIER_LIMIT_UNSET) {
         item->age += ngx_min(ms, NGX_ZAPIER_LIMIT_UNSET - 1 - item->age);
     }
+}
+
+
+static ngx_int_t
+ngx_zapier_limit_news_numbers(u_char **pos, u_char *last,
+    ngx_zapier_limit_item_t *item, uint32_t *len)
+{
+    ngx_uint_t  i;
+
+    struct {
+        uint32_t  *n;
+        uint32_t   max;
+    } numbers[] = {
+        { &item->limit, NGX_ZAPIER_LIMIT_UNSET - 1 },
+        { &item->remaining, NGX_ZAPIER_LIMIT_UNSET - 1 },
+        { &item->reset, NGX_ZAPIER_LIMIT_NEWS_MAX },
+        { &item->closed, NGX_ZAPIER_LIMIT_NEWS_MAX },
+        { &item->age, NGX_ZAPIER_LIMIT_NEWS_MAX },
+        { len, NGX_ZAPIER_LIMIT_UNSET - 1 }
+    };
+
+    for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        if (ngx_zapier_limit_news_number(pos, last, numbers[i].max,
+                                         numbers[i].n)
+            != NGX_OK)
+        {
+            return NGX_DECLINED;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_zapier_limit_news_tag(u_char **pos, u_char *last, ngx_str_t *tag)
+{
+    u_char  *p;
+
+    p = ngx_strlchr(*pos, last, '}');
+
+    if (p == NULL || **pos != '{' || last - p < 2 || p[1] != ' ') {
+        return NGX_DECLINED;
+    }
+
+    tag->data = *pos + 1;
+    tag->len = p - tag->data;
+
+    *pos = p + 2;
+
+    return (tag->len == 0 || tag->len > NGX_ZAPIER_LIMIT_TAG_LEN)
+           ? NGX_DECLINED : NGX_OK;
 }
 
 

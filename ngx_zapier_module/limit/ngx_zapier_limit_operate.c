@@ -87,6 +87,8 @@ ngx_zapier_limit_operate_here(ngx_zapier_limit_op_t *op)
     claim.scopes[0].zone = op->zone;
     claim.scopes[0].key = op->key;
 
+    ngx_zapier_limit_tag(&claim.scopes[0], &op->tag);
+
     if (ngx_zapier_limit_chain_open(&chain, op->limits, &claim) != NGX_OK) {
         return NGX_DECLINED;
     }
@@ -245,6 +247,10 @@ ngx_zapier_limit_operate_tell(ngx_zapier_limit_op_t *op)
     u_char                   *text;
     ngx_str_t                 argv[NGX_ZAPIER_LIMIT_NEWS_ARGS];
     ngx_zapier_limit_item_t   item;
+    ngx_zapier_limit_scope_t  scope;
+
+    scope.zone = op->zone;
+    ngx_zapier_limit_tag(&scope, &op->tag);
 
     text = ngx_pnalloc(op->pool, NGX_ZAPIER_LIMIT_NEWS_LEN + NGX_INT32_LEN);
     if (text == NULL) {
@@ -259,6 +265,7 @@ ngx_zapier_limit_operate_tell(ngx_zapier_limit_op_t *op)
     item.age = NGX_ZAPIER_LIMIT_UNSET;
     item.zone = op->zone->name;
     item.key = op->key;
+    item.tag = scope.tag;
 
     if (ngx_zapier_limit_news_args(op->limits, &item, argv, text,
                                    text + NGX_ZAPIER_LIMIT_NEWS_LEN)

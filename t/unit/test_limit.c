@@ -1056,7 +1056,11 @@ lines(void)
         "1 c n - - - 9 - 2 z k", "1 c n - - - 9 - 9 z k", "1 c n - - - 9 - 1 z",
         "1 c n - - - -9 - 1 z k", "1 c n - - - 9x - 1 z k",
         "1 c n - - - 999999999999 - 1 z k", "1 c n - - - 9 - 4294967294 z k",
-        "1 c nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn - - - 9 - 1 z k"
+        "1 c nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn - - - 9 - 1 z k",
+        "3 c n - - - 9 - 1 z k", "2 c n - - - 9 - 1 {t} z",
+        "2 c n - - - 9 - 1 {} z k", "2 c n - - - 9 - 1 {t z k",
+        "2 c n - - - 9 - 1 t} z k", "2 c n - - - 9 - 1 {t}z k",
+        "2 c n - - - 9 - 1 {t}", "2 c n - - - 9 - 1 "
     };
 
     for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -1084,6 +1088,15 @@ lines(void)
     n = ngx_zapier_limit_news_format((u_char *) news, &item);
     ok(n < sizeof(news) && ngx_strncmp(news, "1 c n 60 0 1 1500 - 3 a b c d ",
                                        n) == 0, "and back");
+
+    ngx_str_set(&text, "2 c n - - - 9 - 1 {a tag} z k");
+
+    ok(ngx_zapier_limit_news_parse(&text, &item) == NGX_OK
+       && item.tag.len == 5 && ngx_memcmp(item.tag.data, "a tag", 5) == 0
+       && item.zone.len == 1 && item.key.len == 1, "a tag");
+
+    n = ngx_zapier_limit_news_format((u_char *) news, &item);
+    ok(n == text.len && ngx_memcmp(news, text.data, n) == 0, "and back");
 }
 
 
