@@ -31,26 +31,25 @@ my @scopes = map {
 
     {limit => $limit, window => $window, units => $units,
      want => $lease ? 2 * $units : 0, lease => $lease,
-     step => $limit > 128 ? int($window / 128) + 1 : 1,
      key => "limit:{all}:$limit:$window:$lease",
      due => 0, calls => [], late => 0, early => 0}
 } [1, 1000, 0], [10, 1000, 0], [60, 1500, 0], [128, 1000, 0], [129, 1000, 0],
   [1000, 1000, 0], [1000, 1000, 10], [16667, 1000, 0], [16667, 1000, 10],
   [50000, 3000, 0], [50000, 3000, 30];
 
-# As it would be without a lag: ms until so many units are free
+# ms until so many units are free, by a plain log of calls
 
 sub ideal {
-    my ($scope, $now) = @_;
-    my @live = grep { $_->{stamp} + $scope->{window} > $now }
+    my ($scope, $now, $stamp) = @_;
+    my @live = grep { $_->{$stamp} + $scope->{window} > $now }
                @{$scope->{calls}};
     my $lack = sum(0, map { $_->{units} } @live) + $scope->{units}
                - $scope->{limit};
 
-    for my $call (sort { $a->{stamp} <=> $b->{stamp} } @live) {
+    for my $call (sort { $a->{$stamp} <=> $b->{$stamp} } @live) {
         return 0 if $lack <= 0;
         $lack -= $call->{units};
-        return $call->{stamp} + $scope->{window} - $now if $lack <= 0;
+        return $call->{$stamp} + $scope->{window} - $now if $lack <= 0;
     }
 
     return 0;
@@ -64,17 +63,17 @@ sub claim {
         = $redis->cmd(EVALSHA => $script{claim}, 2, 'limit:{all}',
                       $scope->{key}, $node,
                       join ' ', @$scope{qw(limit window units want lease)},
-                      0, 0, $scope->{units}, 0, 0, 0);
+                      1, 0, $scope->{units}, 0, 0, 0);
     my $now = time * 1000;
 
     if (!$granted) {
-        my $lag   = $now - $start + 2;
-        my $ideal = ideal($scope, $now);
 
-        # it was known a moment before we know it
+        # Redis' time was between the two of ours, and is cut to ms
 
-        $scope->{late}  = max($scope->{late}, $wait - $ideal - $lag);
-        $scope->{early} = max($scope->{early}, $ideal - $wait - $lag);
+        $scope->{late}  = max($scope->{late},
+                              $wait - ideal($scope, $start, 'last') - 2);
+        $scope->{early} = max($scope->{early},
+                              ideal($scope, $now, 'first') - $wait - 2);
         $scope->{due}   = $now + min($wait, 50);
         return;
     }
@@ -87,8 +86,11 @@ sub claim {
 
     # A unit on lease may be used at any time until it ends
 
+    my $used = $lease && rand $lease;
+
     push @{$scope->{calls}},
-        {units => $units, stamp => $now + $lease, used => $now + rand $lease};
+        {units => $units, from => $start + $used, to => $now + $used,
+         first => $start + $lease, last => $now + $lease};
     $scope->{size} = max($scope->{size} // 0,
                          $redis->cmd(STRLEN => $scope->{key}));
 }
@@ -103,15 +105,15 @@ while (time < $end) {
 }
 
 for my $scope (@scopes) {
-    my ($limit, $window, $step) = @$scope{qw(limit window step)};
-    my @calls = sort { $a->{used} <=> $b->{used} } @{$scope->{calls}};
+    my ($limit, $window) = @$scope{qw(limit window)};
+    my @calls = sort { $a->{to} <=> $b->{to} } @{$scope->{calls}};
     my ($first, $sum, $most) = (0, 0, 0);
     my $name = "$limit in $window ms" . ($scope->{lease} ? ' on lease' : '');
 
     for my $call (@calls) {
         $sum += $call->{units};
         $sum -= $calls[$first++]{units}
-            while $calls[$first]{used} + $window - 2 <= $call->{used};
+            while $calls[$first]{from} + $window <= $call->{to};
         $most = max($most, $sum);
     }
 
@@ -123,8 +125,8 @@ for my $scope (@scopes) {
 
     cmp_ok $most, '<=', $limit, "$name: never more in a window";
     cmp_ok $got, '>=', 1.5 * $limit, 'though more is asked for';
-    cmp_ok $scope->{early}, '<=', $step, 'nobody is asked to come too early';
-    cmp_ok $scope->{late}, '<', max(0.02 * $window, 2),
+    cmp_ok $scope->{early}, '<=', 0, 'nobody is asked to come too early';
+    cmp_ok $scope->{late}, '<', $limit > 128 ? 0.02 * $window : 1,
         'or more than 2 % of a window too late';
     cmp_ok $scope->{size}, '<=', @nodes * (min($limit, 130) * 52 + 10),
         'in memory that does not grow with it';

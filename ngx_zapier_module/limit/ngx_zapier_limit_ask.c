@@ -176,8 +176,8 @@ ngx_zapier_limit_ask_numbers(ngx_zapier_limit_asked_t *asked,
 
     p = ngx_sprintf(asked->numbers.data, "%uD %uD %uD %uD %uD %uD %uD %ui",
                     zone->limit, zone->window, units, want,
-                    ngx_zapier_limit_lease_time(zone), zone->slack, own,
-                    crowd * units);
+                    ngx_zapier_limit_lease_time(zone),
+                    ngx_zapier_limit_slack(zone), own, crowd * units);
 
     p = link ? ngx_sprintf(p, " %uD %uD %uD", link->weight, link->wants,
                            link->wants_time)

@@ -27,7 +27,9 @@
  * The clock is cut to milliseconds, so that a difference may be short of
  * one.  A unit is given back when a window has passed in any case.
  */
-#define ngx_zapier_limit_window(zone)  ((zone)->window + (zone)->slack + 1)
+#define ngx_zapier_limit_slack(zone)   ((zone)->slack + 1)
+#define ngx_zapier_limit_window(zone)                                        \
+    ((zone)->window + ngx_zapier_limit_slack(zone))
 
 /*
  * ms that a probe is waited for before another call may be one: a worker

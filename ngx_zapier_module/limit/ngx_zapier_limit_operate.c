@@ -298,7 +298,7 @@ ngx_zapier_limit_operate_ask(ngx_zapier_limit_op_t *op, ngx_str_t *key)
     argv[1].len = p - argv[1].data;
 
     argv[2].data = p;
-    argv[2].len = ngx_sprintf(p, "%uD", op->zone->slack) - p;
+    argv[2].len = ngx_sprintf(p, "%uD", ngx_zapier_limit_slack(op->zone)) - p;
 
     return ngx_zapier_redis_eval(op->limits->redis, &op->eval,
                                  &ngx_zapier_limit_nodes_script, 1, 3, argv);
