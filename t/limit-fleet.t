@@ -11,6 +11,7 @@ use ZapierNode;
 my $redis   = redis();
 my $sandbox = sandbox();
 my $dead    = free_port();
+my $quick   = free_port();
 
 my %conf = (
     redis => $redis, sandbox => $sandbox, workers => 2,
@@ -20,7 +21,7 @@ my %conf = (
     zapier_limit_zone  some  key=$arg_k limit=5 window=2s mirror=off
                              store=redis;
     zapier_limit_zone  here  key=$arg_h limit=3 window=10s mirror=off;
-    zapier_limit_zone  many  key=$arg_k limit=100000 window=60s mirror=off
+    zapier_limit_zone  many  key=$arg_k limit=1000000 window=60s mirror=off
                              store=redis;
     zapier_limit_zone  heavy key=$arg_k limit=10 window=2s mirror=off
                              store=redis weight=$arg_w;
@@ -32,7 +33,10 @@ END
         location /few/   { zapier_limit few; proxy_pass http://sandbox/; }
         location /both/  { zapier_limit few some; proxy_pass http://sandbox/; }
         location /mixed/ { zapier_limit few here; proxy_pass http://sandbox/; }
-        location /many/  { zapier_limit many; proxy_pass http://sandbox/; }
+        location /many/  {
+            zapier_limit many;
+            proxy_pass   http://127.0.0.1:$quick;
+        }
         location /heavy/ { zapier_limit heavy; proxy_pass http://sandbox/; }
         location /tag/   {
             zapier_limit_tag \$arg_tag;
@@ -47,6 +51,7 @@ END
 );
 
 my @nodes = map { node(%conf) } 1 .. 2;
+my $fast  = node(port => $quick, server => 'return 200;');
 my @http  = map { client($_) } @nodes;
 
 token($redis, 'acme');
@@ -155,28 +160,36 @@ is_deeply [sort grep { /\{(one|two)\}/ } $redis->cmd(KEYS => '*')],
 $before = calls();
 my $passed = 0;
 my $start  = time;
+my $many   = "GET /many/?k=m HTTP/1.1\r\nHost: x\r\nX-Tenant: acme\r\n\r\n";
 
 while (time - $start < 3) {
-    my @clients = map { client($nodes[$_ % 2]) } 1 .. 20;
+    my @clients = map { client($nodes[$_ % 2]) } 1 .. 8;
 
-    for (1 .. 25) {
-        $_->send("GET /many/v2/actions?k=m HTTP/1.1\r\nHost: x\r\n"
-                 . "X-Tenant: acme\r\n\r\n") for @clients;
-        $passed += $_->read->{status} == 200 for @clients;
+    for (1 .. 5) {
+        $_->send($many x 40) for @clients;
+
+        for my $client (@clients) {
+            $passed += $client->read->{status} == 200 for 1 .. 40;
+        }
     }
 }
 
+my $took  = time - $start;
 my $trips = calls() - $before;
 
-note sprintf '%d calls, %d to Redis: %.4f', $passed, $trips, $trips / $passed;
-cmp_ok $trips, '<', $passed / 10, 'many calls, few to Redis';
+# At 5000 calls a second, one in 50 may cost one; a busy machine makes fewer
+# calls, and no fewer leases
+
+note sprintf '%d calls/s, %d to Redis/s: %.4f', $passed / $took,
+             $trips / $took, $trips / $passed;
+cmp_ok $trips, '<=', 0.02 * 5000 * $took, 'many calls, few to Redis';
 
 sleep 1;
 
 $r = ask(0, 'many', 'k=m');
 my $left = $r->{headers}{'x-ratelimit-remaining'};
-cmp_ok $left, '<=', 100000 - $passed, 'no less was counted than has passed';
-cmp_ok $left, '>=', 100000 - 1.05 * $passed - 50, 'and hardly more';
+cmp_ok $left, '<=', 1000000 - $passed, 'no less was counted than has passed';
+cmp_ok $left, '>=', 1000000 - 1.05 * $passed - 50, 'and hardly more';
 
 # Redis forgets, the nodes do not
 

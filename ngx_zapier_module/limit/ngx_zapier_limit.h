@@ -70,7 +70,8 @@ typedef enum {
 typedef struct {
     ngx_zapier_limit_zone_t   *zone;
     ngx_str_t                  key;
-    ngx_str_t                  tag;        /* by ngx_zapier_limit_tag() */
+    ngx_str_t                 *tag;        /* by ngx_zapier_limit_tag(), NULL:
+                                              the default or none */
     uint32_t                   units;
     uint32_t                   hash;       /* ngx_zapier_shm_hash() of the
                                               key, 0: not known yet */
@@ -188,7 +189,7 @@ void ngx_zapier_limit_news_stop(ngx_zapier_limits_t *limits);
 
 /*
  * Scopes with other tags in Redis are others on a node, too.  For a scope
- * with its zone set; the bytes of tag are not copied.
+ * with its zone set; tag must live as long as it.
  */
 void ngx_zapier_limit_tag(ngx_zapier_limit_scope_t *scope, ngx_str_t *tag);
 

@@ -151,13 +151,14 @@ ngx_zapier_limit_hash(ngx_zapier_limits_t *limits,
                                           scope->key.len);
     }
 
-    if (scope->tag.len == 0) {
+    if (scope->tag == NULL) {
         return scope->hash ^ scope->zone->seed;
     }
 
     /* tag and key may be the same text, which must not be always the same */
 
-    hash = ngx_zapier_shm_hash(limits->shm, scope->tag.data, scope->tag.len);
+    hash = ngx_zapier_shm_hash(limits->shm, scope->tag->data,
+                               scope->tag->len);
 
     return scope->hash ^ scope->zone->seed ^ (hash << 7 | hash >> 25);
 }
@@ -170,13 +171,13 @@ ngx_zapier_limit_tag(ngx_zapier_limit_scope_t *scope, ngx_str_t *tag)
 
     ngx_zapier_limit_tag_default(&all);
 
-    scope->tag.len = 0;
+    scope->tag = NULL;
 
     if (scope->zone->store == NGX_ZAPIER_LIMIT_REDIS
         && (tag->len != all.len
             || ngx_memcmp(tag->data, all.data, all.len) != 0))
     {
-        scope->tag = *tag;
+        scope->tag = tag;
     }
 }
 
@@ -257,7 +258,7 @@ ngx_zapier_limit_link(ngx_zapier_limits_t *limits,
     name = &scope->zone->name;
 
     if (name->len > 255
-        || scope->tag.len > NGX_ZAPIER_LIMIT_TAG_LEN
+        || (scope->tag != NULL && scope->tag->len > NGX_ZAPIER_LIMIT_TAG_LEN)
         || scope->key.len > NGX_ZAPIER_LIMIT_KEY_LEN)
     {
         return NGX_ERROR;
@@ -267,8 +268,15 @@ ngx_zapier_limit_link(ngx_zapier_limits_t *limits,
 
     *p++ = (u_char) name->len;
     p = ngx_cpymem(p, name->data, name->len);
-    *p++ = (u_char) scope->tag.len;
-    p = ngx_cpymem(p, scope->tag.data, scope->tag.len);
+
+    if (scope->tag != NULL) {
+        *p++ = (u_char) scope->tag->len;
+        p = ngx_cpymem(p, scope->tag->data, scope->tag->len);
+
+    } else {
+        *p++ = 0;
+    }
+
     p = ngx_cpymem(p, scope->key.data, scope->key.len);
 
     link->scope = scope;

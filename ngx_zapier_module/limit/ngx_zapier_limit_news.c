@@ -230,7 +230,7 @@ ngx_zapier_limit_news_take(ngx_zapier_limit_news_t *news,
     claim.nscopes = 1;
     claim.scopes[0].zone = zone;
     claim.scopes[0].key = item->key;
-    claim.scopes[0].tag = item->tag;
+    claim.scopes[0].tag = item->tag.len ? &item->tag : NULL;
 
     if (ngx_zapier_limit_chain_open(&chain, limits, &claim) != NGX_OK) {
         return;

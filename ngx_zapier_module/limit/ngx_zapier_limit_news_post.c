@@ -76,9 +76,13 @@ ngx_zapier_limit_news_tell(ngx_zapier_limits_t *limits,
     ngx_memcpy(post->key, scope->key.data, post->item.key.len);
 
     post->item.tag.data = post->tag;
-    post->item.tag.len = ngx_min(scope->tag.len, sizeof(post->tag));
+    post->item.tag.len = 0;
 
-    ngx_memcpy(post->tag, scope->tag.data, post->item.tag.len);
+    if (scope->tag != NULL) {
+        post->item.tag.len = ngx_min(scope->tag->len, sizeof(post->tag));
+
+        ngx_memcpy(post->tag, scope->tag->data, post->item.tag.len);
+    }
 
     ngx_zapier_limit_post_send(post);
 

@@ -265,7 +265,11 @@ ngx_zapier_limit_operate_tell(ngx_zapier_limit_op_t *op)
     item.age = NGX_ZAPIER_LIMIT_UNSET;
     item.zone = op->zone->name;
     item.key = op->key;
-    item.tag = scope.tag;
+    item.tag.len = 0;
+
+    if (scope.tag != NULL) {
+        item.tag = op->tag;
+    }
 
     if (ngx_zapier_limit_news_args(op->limits, &item, argv, text,
                                    text + NGX_ZAPIER_LIMIT_NEWS_LEN)

@@ -76,8 +76,8 @@ sub write_config {
 
 sub build_config {
     my ($self) = @_;
-    my %p = (workers => 1, http => '', main => '', level => 'info',
-             core => 0, %$self);
+    my %p = (workers => 1, connections => 1024, http => '', main => '',
+             level => 'info', core => 0, %$self);
 
     $p{server} //= default_server();
     $p{user} = $> == 0 ? 'user root;' : '';
@@ -103,7 +103,7 @@ worker_rlimit_core $p{core};
 $p{main}
 
 events {
-    worker_connections 1024;
+    worker_connections $p{connections};
 }
 
 http {
