@@ -4,6 +4,8 @@ use strict;
 use warnings;
 
 use lib 't/lib';
+use JSON::PP;
+use List::Util qw(max);
 use Test::More;
 use Time::HiRes qw(sleep time);
 use ZapierNode;
@@ -23,6 +25,8 @@ my %conf = (
     zapier_limit_zone  here  key=$arg_h limit=3 window=10s mirror=off;
     zapier_limit_zone  many  key=$arg_k limit=1000000 window=60s mirror=off
                              store=redis;
+    zapier_limit_zone  dying key=$arg_k limit=100000 window=10s mirror=off
+                             store=redis;
     zapier_limit_zone  heavy key=$arg_k limit=10 window=2s mirror=off
                              store=redis weight=$arg_w;
 END
@@ -37,6 +41,11 @@ END
             zapier_limit many;
             proxy_pass   http://127.0.0.1:$quick;
         }
+        location /dying/ {
+            zapier_limit dying;
+            proxy_pass   http://127.0.0.1:$quick;
+        }
+        location /admin/ { zapier_tenant off; zapier_admin; }
         location /heavy/ { zapier_limit heavy; proxy_pass http://sandbox/; }
         location /tag/   {
             zapier_limit_tag \$arg_tag;
@@ -86,7 +95,32 @@ sub calls {
     return $n;
 }
 
+sub nodes {
+    my ($where) = @_;
+    my $r = $http[0]->request(GET => "/admin/limits/$where");
+
+    return @{decode_json($r->{body})->{nodes}};
+}
+
 ask($_, 'few', 'k=warm') for 0, 1;
+
+# A node dies with units on lease, see below
+
+my $dying  = node(%conf);
+my $client = client($dying);
+
+$client->send("GET /dying/?k=d HTTP/1.1\r\nHost: x\r\nX-Tenant: acme\r\n\r\n"
+              x 300);
+is_deeply [map { $client->read->{status} } 1 .. 300], [(200) x 300],
+    'a node makes calls';
+$dying->stop('KILL');
+
+my $died = time;
+my ($left_behind) = nodes('dying?key=d');
+
+note "leased: $left_behind->{leased} of $left_behind->{used}";
+cmp_ok $left_behind->{used}, '>=', 300,
+    'and dies; what it had on lease may have been used';
 
 # One count
 
@@ -212,6 +246,13 @@ $_ = client($nodes[0]) for $http[0];
 $http[$_] = client($nodes[$_]) for 0, 1;
 is_deeply crowd(20, 'few', 'k=g'), {200 => 5, 429 => 15},
     'the count goes on';
+
+# What the dead one had comes back with the end of its lease and a window
+
+sleep max(0, $died + 10.5 - time);
+is_deeply [nodes('dying?key=d')], [], 'the units of a dead node come back';
+is client($nodes[0])->request(GET => '/dying/?k=d', {'X-Tenant' => 'acme'})
+   ->{headers}{'x-ratelimit-limit'}, 100000, '... to others';
 
 is $nodes[1]->complaints, 0, 'nothing to complain about';
 

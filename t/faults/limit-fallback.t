@@ -5,6 +5,7 @@ use strict;
 use warnings;
 
 use lib 't/lib';
+use JSON::PP;
 use Test::More;
 use Time::HiRes qw(sleep time);
 use ZapierNode;
@@ -21,6 +22,7 @@ END
         zapier_limit  z;
         include       $params;
 
+        location /admin/  { zapier_tenant off; zapier_admin; }
         location /local/  { proxy_pass http://sandbox/; }
         location /closed/ {
             zapier_limit_fallback closed;
@@ -78,6 +80,17 @@ is passed(20, 1, 'local', 'local'), 9, 'for each of two nodes';
 is passed(40, 0, 'open', 'open'), 30, 'open: as many as are allowed';
 is passed(20, 0, 'brief', 'brief'), 9,
     'or as long, and then what local gives';
+
+# Each has its counter
+
+my ($count) = grep { $_->{zone} eq 'z' } @{decode_json(
+    $http[0]->request(GET => '/admin/limits')->{body})->{data}};
+
+note join ', ', map { "$_ $count->{$_}" } sort grep { /^fallback/ } keys %$count;
+is $count->{fallback_closed}, 6, 'closed: each call is counted';
+cmp_ok $count->{fallback_open}, '>=', 30, 'open: those let through';
+cmp_ok $count->{fallback_open}, '<=', 35, '... and no others';
+cmp_ok $count->{fallback_local}, '>=', 40, 'local: those decided on';
 
 # Back: what was spent counts
 

@@ -51,9 +51,19 @@ sub servers { @{$_[0]{servers}} }
 sub server {
     my ($self) = @_;
     my $bus = $self->{port}->();
+    my $server = Zapier::Redis->new(port => $self->{port}->(), bus => $bus);
 
-    return Zapier::Redis->new(port => $self->{port}->())->start(
-        '--cluster-enabled' => 'yes', '--cluster-port' => $bus,
+    return $self->again($server);
+}
+
+
+# Starts a server, perhaps one that has died: it knows who it is.
+
+sub again {
+    my ($self, $server) = @_;
+
+    return $server->start(
+        '--cluster-enabled' => 'yes', '--cluster-port' => $server->{bus},
         '--cluster-node-timeout' => 1000,
         '--cluster-replica-validity-factor' => 0,
         '--repl-diskless-sync-delay' => 0, @{$self->{options}});
@@ -62,10 +72,8 @@ sub server {
 
 sub meet {
     my ($self, $server) = @_;
-    my ($bus) = $server->cmd(CONFIG => GET => 'cluster-port')->[1];
-
     $self->{servers}[0]->cmd(CLUSTER => MEET => '127.0.0.1', $server->port,
-                             $bus);
+                             $server->{bus});
 }
 
 
@@ -151,7 +159,9 @@ sub whole {
 sub slot {
     my ($self, $tag) = @_;
 
-    return $self->{servers}[0]->cmd(CLUSTER => KEYSLOT => "{$tag}");
+    my ($server) = grep { $_->running } $self->servers;
+
+    return $server->cmd(CLUSTER => KEYSLOT => "{$tag}");
 }
 
 
@@ -159,7 +169,7 @@ sub of {
     my ($self, $tag) = @_;
     my $slot = $self->slot($tag);
 
-    for my $server ($self->servers) {
+    for my $server (grep { $_->running } $self->servers) {
         my $slots = eval { $server->cmd(CLUSTER => 'SLOTS') } or next;
 
         for my $range (@$slots) {
