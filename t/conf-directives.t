@@ -700,7 +700,7 @@ invalid value "z" in "zapier_limit_zone": the zone is defined already
     zapier_limit_zone zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz key=a;
 --- must_die
 --- error_log
-" in "zapier_limit_zone": a name of 1 to 64 bytes is needed
+" in "zapier_limit_zone": a name of 1 to 64 letters, digits, "_", "-" or "." is needed
 
 === TEST 90: zapier_limit_zone in a location
 --- config
@@ -1527,3 +1527,10 @@ invalid value "actions.json" in "zapier_action_map": "entry_cache=" has no effec
 --- must_die
 --- error_log
 invalid value "replicas=0" in "zapier_idempotency": a number from 1 to 16 is needed
+
+=== TEST 185: zapier_limit_zone whose name would run into its keys (Traefik 11753)
+--- http_config
+    zapier_limit_zone few:x key=a;
+--- must_die
+--- error_log
+invalid value "few:x" in "zapier_limit_zone": a name of 1 to 64 letters, digits, "_", "-" or "." is needed

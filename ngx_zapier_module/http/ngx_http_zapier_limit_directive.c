@@ -36,6 +36,7 @@ ngx_http_zapier_limit_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_zapier_main_conf_t *zmcf = conf;
 
+    u_char                   ch;
     char                    *rv;
     ngx_str_t               *value;
     ngx_uint_t               i;
@@ -43,9 +44,23 @@ ngx_http_zapier_limit_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    if (value[1].len == 0 || value[1].len > 64) {
+    /* a name stands before the key in Redis: it has to be told apart */
+
+    for (i = 0; i < value[1].len; i++) {
+        ch = value[1].data[i];
+
+        if ((ch < 'a' || ch > 'z') && (ch < 'A' || ch > 'Z')
+            && (ch < '0' || ch > '9')
+            && ch != '_' && ch != '-' && ch != '.')
+        {
+            break;
+        }
+    }
+
+    if (i < value[1].len || i == 0 || i > 64) {
         return ngx_http_zapier_invalid(cf, &value[1],
-                                       "a name of 1 to 64 bytes is needed");
+                                       "a name of 1 to 64 letters, digits, "
+                                       "\"_\", \"-\" or \".\" is needed");
     }
 
     if (ngx_strcmp(value[1].data, "off") == 0) {

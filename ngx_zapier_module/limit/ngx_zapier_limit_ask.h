@@ -20,6 +20,9 @@
 #define NGX_ZAPIER_LIMIT_NUMBERS    (11 * (NGX_INT64_LEN + 1))
 #define NGX_ZAPIER_LIMIT_ANSWERS    7
 
+/* where among them, from 1, there is a time of Redis */
+#define NGX_ZAPIER_LIMIT_STAMP      6
+
 
 typedef struct {
     ngx_zapier_limit_zone_t   *zone;

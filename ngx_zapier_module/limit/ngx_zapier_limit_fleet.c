@@ -116,9 +116,7 @@ ngx_zapier_limit_ask_reply(ngx_zapier_redis_eval_t *eval)
         ngx_zapier_shm_unlock(limits->shm);
 
         if (known != NGX_OK) {
-            ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                          "redis refused to count: \"%V\"",
-                          &eval->reply->str);
+            ngx_zapier_redis_complain(NGX_LOG_ERR, "count", eval->reply);
         }
     }
 
@@ -159,7 +157,9 @@ ngx_zapier_limit_ask_read(ngx_zapier_limit_ask_t *ask,
 
     for (i = 0; i < reply->nelts; i++) {
         if (reply->elts[i]->type != NGX_ZAPIER_REDIS_INTEGER
-            || reply->elts[i]->integer < 0)
+            || reply->elts[i]->integer < 0
+            || (reply->elts[i]->integer > NGX_MAX_INT32_VALUE
+                && i % NGX_ZAPIER_LIMIT_ANSWERS != NGX_ZAPIER_LIMIT_STAMP))
         {
             return NGX_ERROR;
         }

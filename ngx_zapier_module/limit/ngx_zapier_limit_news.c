@@ -417,9 +417,8 @@ ngx_zapier_limit_news_gates(ngx_zapier_redis_eval_t *eval)
     {
         /* without the right to do this, others' refusals are met again */
 
-        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
-                      "redis refused to tell which gates are closed: \"%V\"",
-                      &eval->reply->str);
+        ngx_zapier_redis_complain(NGX_LOG_WARN,
+                                  "tell which gates are closed", eval->reply);
         return;
     }
 

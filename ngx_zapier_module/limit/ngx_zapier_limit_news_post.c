@@ -271,9 +271,7 @@ ngx_zapier_limit_post_told(ngx_zapier_redis_eval_t *eval)
     if (eval->status == NGX_OK
         && eval->reply->type == NGX_ZAPIER_REDIS_ERROR)
     {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "redis refused to tell of a gate: \"%V\"",
-                      &eval->reply->str);
+        ngx_zapier_redis_complain(NGX_LOG_ERR, "tell of a gate", eval->reply);
     }
 
     ngx_zapier_limit_post_done(eval->data, eval->status);

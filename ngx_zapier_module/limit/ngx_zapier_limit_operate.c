@@ -320,9 +320,9 @@ ngx_zapier_limit_operate_reply(ngx_zapier_redis_eval_t *eval)
     if (op->status == NGX_OK
         && eval->reply->type == NGX_ZAPIER_REDIS_ERROR)
     {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "redis refused an operator's word on limits: \"%V\"",
-                      &eval->reply->str);
+        ngx_zapier_redis_complain(NGX_LOG_ERR,
+                                  "take an operator's word on limits",
+                                  eval->reply);
 
         op->status = NGX_ERROR;
     }

@@ -144,6 +144,14 @@ void ngx_zapier_redis_cancel(ngx_zapier_redis_cmd_t *cmd);
 ngx_int_t ngx_zapier_redis_sync(ngx_zapier_redis_cmd_t *cmd, ngx_uint_t n);
 
 
+/*
+ * Logs "redis refused to WHAT: TEXT" with what of the reply's text may be
+ * logged: nothing that a terminal heeds.
+ */
+void ngx_zapier_redis_complain(ngx_uint_t level, const char *what,
+    ngx_zapier_redis_reply_t *reply);
+
+
 /* The number of the database as text, empty for 0. */
 ngx_str_t *ngx_zapier_redis_db(ngx_zapier_redis_t *redis);
 

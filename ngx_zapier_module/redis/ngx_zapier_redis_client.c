@@ -329,3 +329,17 @@ ngx_zapier_redis_db(ngx_zapier_redis_t *redis)
 {
     return &redis->db;
 }
+
+
+void
+ngx_zapier_redis_complain(ngx_uint_t level, const char *what,
+    ngx_zapier_redis_reply_t *reply)
+{
+    size_t  len;
+    u_char  text[NGX_ZAPIER_REDIS_TEXT_LEN];
+
+    len = ngx_zapier_redis_reply_text(reply, text);
+
+    ngx_log_error(level, ngx_cycle->log, 0, "redis refused to %s: \"%*s\"",
+                  what, len, text);
+}

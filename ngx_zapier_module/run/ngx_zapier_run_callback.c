@@ -175,9 +175,8 @@ ngx_zapier_run_callback_reply(ngx_zapier_redis_eval_t *eval)
     }
 
     if (eval->reply->type != NGX_ZAPIER_REDIS_INTEGER) {
-        ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                      "redis refused to take a callback: \"%V\"",
-                      &eval->reply->str);
+        ngx_zapier_redis_complain(NGX_LOG_ERR, "take a callback",
+                                  eval->reply);
         return NGX_ERROR;
     }
 

@@ -31,7 +31,9 @@ sub strange {
             next if fork;
 
             while (sysread $client, my $in, 65536) {
-                my $all = $bytes x (() = $in =~ /^\*\d+\r$/mg);
+                my $all = join '', map {
+                    /^EVAL/ ? $how{count} // $bytes : $bytes
+                } $in =~ /^\*\d+\r\n\$\d+\r\n(\w+)/mg;
 
                 for my $part ($how{slowly} ? split //, $all : $all) {
                     syswrite $client, $part;
@@ -52,8 +54,17 @@ sub strange {
 sub try {
     my ($name, $bytes, %how) = @_;
     my ($port, $pid) = strange($bytes, %how);
-    my $node = node(sandbox => $sandbox,
-                    http => "zapier_redis redis://127.0.0.1:$port;");
+    my $limit = $how{count} ? 'z' : 'off';
+    my $node = node(sandbox => $sandbox, http => <<"END", server => <<"ENDS");
+    zapier_redis redis://127.0.0.1:$port;
+    zapier_limit_zone z key=all limit=9 window=1m mirror=off store=redis;
+END
+        zapier_tenant \$http_x_tenant;
+        zapier_limit  $limit;
+        zapier_limit_fallback closed;
+        include       \$params;
+        location / { proxy_pass http://sandbox; }
+ENDS
     my $want = $how{status} // 503;
 
     for my $n (1 .. 2) {
@@ -62,6 +73,8 @@ sub try {
             GET => '/v2/actions?app=x', {'X-Tenant' => 'acme'});
 
         is $answer->{status}, $want, "$name ($n): $want";
+        like $answer->{body}, qr/"code":"quota_unknown"/, "$name ($n): closed"
+            if $how{count} && $want == 503;
         cmp_ok time - $start, '<', 2, "$name ($n): soon";
     }
 
@@ -99,6 +112,23 @@ try('CR and LF in an error (kjdev: in the log)',
 try('two fields instead of six', "*2\r\n\$1\r\na\r\n\$1\r\nb\r\n");
 try('a number', ":1\r\n");
 try('nil', "*-1\r\n");
+
+# The count of a limit
+
+my $granted = "*8\r\n:1\r\n:1\r\n:8\r\n:60000\r\n:0\r\n:1\r\n"
+              . ":1700000000000\r\n:0\r\n";
+
+try('a count as it should be', $record, count => $granted, status => 200);
+try('half a count and silence (kjdev: truncated is not allowed)', $record,
+    count => substr($granted, 0, 20));
+try('half a count', $record, count => substr($granted, 0, 20), close => 1);
+try('too short a count', $record, count => "*2\r\n:1\r\n:1\r\n");
+try('a count below 0', $record, count => $granted =~ s/:8/:-8/r);
+try('a count beyond 2^53 (kjdev: overflow)', $record,
+    count => $granted =~ s/:8/:9007199254740993/r);
+try('a count of text', $record, count => $granted =~ s/:8/+8/r);
+try('CR and LF where it counts (kjdev: in the log)', $record,
+    count => "-ERR \x1b[31mred\tand\x07 bells\r\n");
 
 # What a refused reply leaves unread may hold other tenants' tokens; it must
 # not stay in freed memory.
