@@ -27,7 +27,8 @@ END
         zapier_tenant $http_x_tenant;
         include       $params;
 
-        location / { zapier_limit off; proxy_pass http://sandbox; }
+        location /       { zapier_limit off; proxy_pass http://sandbox; }
+        location /admin/ { zapier_tenant off; zapier_admin; }
 END
 );
 
@@ -105,7 +106,25 @@ $cluster->moved($slot, $from, $new);
 ok changes($new, 't6'), 'and when it is there';
 ok watched(), 'and all is watched again';
 
-# A master gives way to its replica
+# A master gives way to its replica, while its tenants are being listed
+
+sub page {
+    my ($cursor) = @_;
+    my $r = client($node)->request(GET => '/admin/tokens'
+                                   . ($cursor ? "?cursor=$cursor" : ''));
+
+    my ($next) = $r->{body} =~ /"next":"(\d+)"/;
+
+    return $next, $r->{body} =~ /"tenant":"(\w+)"/g;
+}
+
+token($cluster->of("x$_"), "x$_") for 1 .. 900;
+
+$from = ($cluster->servers)[0];
+
+my ($next, @listed) = page();
+cmp_ok scalar @listed, '>', 50, 'some tenants of the first master';
+cmp_ok scalar @listed, '<', 250, '... and not all';
 
 my ($follower) = grep {
     my $role = $_->cmd('ROLE');
@@ -120,6 +139,17 @@ ok soon(sub { $follower->cmd('ROLE')->[0] eq 'master' }, 10),
 delete $_->{link} for $cluster->servers;
 ok changes($follower, "t$theirs"), 'changes there count';
 ok watched(), 'and are watched';
+
+for (1 .. 100) {
+    last if !$next;
+    ($next, my @more) = page($next);
+    push @listed, @more;
+}
+
+my %listed = map { $_ => 1 } @listed;
+
+is_deeply [grep { !$listed{$_} } map { "x$_" } 1 .. 900], [],
+    'and none is left out of the list';
 ok $cluster->whole, 'all follow';
 
 # A master is cut off from the others: what it says of them is old

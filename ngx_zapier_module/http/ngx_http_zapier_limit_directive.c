@@ -21,6 +21,7 @@
 #define NGX_HTTP_ZAPIER_OPEN_TIME   10000
 
 
+static ngx_uint_t ngx_http_zapier_limit_name(ngx_str_t *name);
 static char *ngx_http_zapier_limit_check(ngx_conf_t *cf,
     ngx_http_zapier_zone_t *zone, ngx_str_t *name);
 static char *ngx_http_zapier_limit_time(ngx_conf_t *cf, ngx_str_t *value,
@@ -36,7 +37,6 @@ ngx_http_zapier_limit_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_zapier_main_conf_t *zmcf = conf;
 
-    u_char                   ch;
     char                    *rv;
     ngx_str_t               *value;
     ngx_uint_t               i;
@@ -44,20 +44,7 @@ ngx_http_zapier_limit_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
-    /* a name stands before the key in Redis: it has to be told apart */
-
-    for (i = 0; i < value[1].len; i++) {
-        ch = value[1].data[i];
-
-        if ((ch < 'a' || ch > 'z') && (ch < 'A' || ch > 'Z')
-            && (ch < '0' || ch > '9')
-            && ch != '_' && ch != '-' && ch != '.')
-        {
-            break;
-        }
-    }
-
-    if (i < value[1].len || i == 0 || i > 64) {
+    if (!ngx_http_zapier_limit_name(&value[1])) {
         return ngx_http_zapier_invalid(cf, &value[1],
                                        "a name of 1 to 64 letters, digits, "
                                        "\"_\", \"-\" or \".\" is needed");
@@ -122,6 +109,29 @@ ngx_http_zapier_limit_zone(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     return NGX_CONF_OK;
+}
+
+
+/* It stands before a key in Redis, and has to be told apart from it. */
+
+static ngx_uint_t
+ngx_http_zapier_limit_name(ngx_str_t *name)
+{
+    u_char      ch;
+    ngx_uint_t  i;
+
+    for (i = 0; i < name->len; i++) {
+        ch = name->data[i];
+
+        if ((ch < 'a' || ch > 'z') && (ch < 'A' || ch > 'Z')
+            && (ch < '0' || ch > '9')
+            && ch != '_' && ch != '-' && ch != '.')
+        {
+            return 0;
+        }
+    }
+
+    return name->len >= 1 && name->len <= 64;
 }
 
 

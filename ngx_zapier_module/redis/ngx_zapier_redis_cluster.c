@@ -23,8 +23,10 @@ static void ngx_zapier_redis_cluster_exit(
 static ngx_int_t ngx_zapier_redis_cluster_send(ngx_zapier_redis_call_t *call);
 static ngx_zapier_redis_t *ngx_zapier_redis_cluster_choose(
     ngx_zapier_redis_cluster_t *c, ngx_zapier_redis_call_t *call);
-static ngx_int_t ngx_zapier_redis_cluster_scan(ngx_zapier_redis_cluster_t *c,
-    ngx_zapier_redis_call_t *call);
+static ngx_zapier_redis_t *ngx_zapier_redis_cluster_scan(
+    ngx_zapier_redis_cluster_t *c, ngx_zapier_redis_call_t *call);
+static ngx_uint_t ngx_zapier_redis_cluster_scan_next(
+    ngx_zapier_redis_cluster_t *c, ngx_uint_t last);
 static void ngx_zapier_redis_cluster_scanned(ngx_zapier_redis_cluster_t *c,
     ngx_zapier_redis_call_t *call);
 static ngx_int_t ngx_zapier_redis_cluster_reply(
@@ -193,8 +195,7 @@ ngx_zapier_redis_cluster_choose(ngx_zapier_redis_cluster_t *c,
     if (call->argv[0].len == sizeof("SCAN") - 1
         && ngx_strncmp(call->argv[0].data, "SCAN", sizeof("SCAN") - 1) == 0)
     {
-        return (ngx_zapier_redis_cluster_scan(c, call) == NGX_OK)
-               ? c->masters[call->master] : NULL;
+        return ngx_zapier_redis_cluster_scan(c, call);
     }
 
     for (i = 0; i < c->nmasters; i++) {
@@ -208,41 +209,87 @@ ngx_zapier_redis_cluster_choose(ngx_zapier_redis_cluster_t *c,
 
 
 /*
- * Masters are scanned one after another.  Which of them it is stands in the
- * lowest bits of the caller's cursor; a server's own is never so large that
- * it has no room for them.
+ * Masters are scanned one after another, in the order of their first slots.
+ * The lowest bits of the caller's cursor tell that slot, and by a few bits of
+ * its name the server; a server's own cursor is never so large that it has no
+ * room for them.  To another server it means nothing: that is scanned from
+ * its beginning, for keys may be told twice, but none may be left out.
  */
 
-static ngx_int_t
+static ngx_zapier_redis_t *
 ngx_zapier_redis_cluster_scan(ngx_zapier_redis_cluster_t *c,
     ngx_zapier_redis_call_t *call)
 {
-    int64_t  cursor;
+    u_char               n;
+    int64_t              cursor;
+    ngx_uint_t           mark;
+    ngx_zapier_redis_t  *redis;
 
-    if (call->scanning) {
-        return NGX_OK;
+    if (!call->scanning) {
+        cursor = ngx_atoi(call->argv[1].data, call->argv[1].len);
+
+        if (cursor == NGX_ERROR) {
+            return NULL;
+        }
+
+        call->slot = cursor & (NGX_ZAPIER_REDIS_SLOTS - 1);
+        call->mark = (cursor >> NGX_ZAPIER_REDIS_CLUSTER_SLOT) & 0xff;
+        cursor >>= NGX_ZAPIER_REDIS_CLUSTER_BITS;
+
+        /* it is never longer than before */
+
+        call->argv[1].len = ngx_sprintf(call->argv[1].data, "%L", cursor)
+                            - call->argv[1].data;
+        call->scanning = 1;
     }
 
-    cursor = ngx_atoi(call->argv[1].data, call->argv[1].len);
-
-    if (cursor == NGX_ERROR) {
-        return NGX_ERROR;
+    while (c->map[call->slot] == NGX_ZAPIER_REDIS_CLUSTER_NONE) {
+        if (++call->slot == NGX_ZAPIER_REDIS_SLOTS) {
+            return NULL;
+        }
     }
 
-    call->master = cursor & ((1 << NGX_ZAPIER_REDIS_CLUSTER_BITS) - 1);
-    cursor >>= NGX_ZAPIER_REDIS_CLUSTER_BITS;
+    n = c->map[call->slot];
 
-    if (call->master >= c->nmasters) {
-        return NGX_ERROR;
+    redis = c->masters[n];
+    mark = ngx_crc32_short(redis->name.data, redis->name.len) & 0xff;
+
+    if (mark != call->mark) {
+        call->mark = mark;
+        call->argv[1].data[0] = '0';
+        call->argv[1].len = 1;
     }
 
-    /* it is never longer than before */
+    return redis;
+}
 
-    call->argv[1].len = ngx_sprintf(call->argv[1].data, "%L", cursor)
-                        - call->argv[1].data;
-    call->scanning = 1;
 
-    return NGX_OK;
+/* The first slot of the master that is scanned next, 0: there is none. */
+
+static ngx_uint_t
+ngx_zapier_redis_cluster_scan_next(ngx_zapier_redis_cluster_t *c,
+    ngx_uint_t last)
+{
+    u_char      n, seen[NGX_ZAPIER_REDIS_CLUSTER_MASTERS];
+    ngx_uint_t  slot;
+
+    ngx_memzero(seen, sizeof(seen));
+
+    for (slot = 0; slot < NGX_ZAPIER_REDIS_SLOTS; slot++) {
+        n = c->map[slot];
+
+        if (n == NGX_ZAPIER_REDIS_CLUSTER_NONE || seen[n]) {
+            continue;
+        }
+
+        if (slot > last) {
+            return slot;
+        }
+
+        seen[n] = 1;
+    }
+
+    return 0;
 }
 
 
@@ -273,10 +320,12 @@ ngx_zapier_redis_cluster_scanned(ngx_zapier_redis_cluster_t *c,
     }
 
     if (cursor != 0) {
-        cursor = (cursor << NGX_ZAPIER_REDIS_CLUSTER_BITS) + call->master;
+        cursor = (cursor << NGX_ZAPIER_REDIS_CLUSTER_BITS)
+                 + ((int64_t) call->mark << NGX_ZAPIER_REDIS_CLUSTER_SLOT)
+                 + (int64_t) call->slot;
 
-    } else if (call->master + 1 < c->nmasters) {
-        cursor = call->master + 1;
+    } else {
+        cursor = ngx_zapier_redis_cluster_scan_next(c, call->slot);
     }
 
     c->cursor = *reply->elts[0];

@@ -27,8 +27,9 @@
 /* ms until there is another round while something is not well */
 #define NGX_ZAPIER_REDIS_CLUSTER_HURRY   250
 
-/* in the cursor of SCAN, the number of the master that it is of */
-#define NGX_ZAPIER_REDIS_CLUSTER_BITS    7
+/* bits in the cursor of SCAN: the master's first slot and who it was */
+#define NGX_ZAPIER_REDIS_CLUSTER_SLOT    14
+#define NGX_ZAPIER_REDIS_CLUSTER_BITS    (NGX_ZAPIER_REDIS_CLUSTER_SLOT + 8)
 
 
 typedef struct {

@@ -65,11 +65,12 @@ struct ngx_zapier_redis_call_s {
 
     ngx_zapier_redis_t             *server;     /* sent to */
     ngx_zapier_redis_t             *target;     /* ASK: to be sent to */
-    ngx_uint_t                      master;     /* SCAN: number of the one */
+    ngx_uint_t                      slot;       /* SCAN: of the master */
+    ngx_uint_t                      mark;       /* ... that it was */
 
     unsigned                        harmless:1; /* it only reads */
     unsigned                        delayed:1;  /* wait before it is sent */
-    unsigned                        scanning:1; /* master is set */
+    unsigned                        scanning:1; /* slot and mark are set */
     unsigned                        strayed:1;  /* sent to a target */
     unsigned                        pausing:1;  /* resume is set */
 
