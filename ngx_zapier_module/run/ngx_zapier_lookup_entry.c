@@ -70,9 +70,8 @@ ngx_zapier_lookup_entry_reply(ngx_zapier_redis_cmd_t *cmd)
     } else {
 
         if (cmd->status == NGX_OK && reply->type == NGX_ZAPIER_REDIS_ERROR) {
-            ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                          "Redis refused to read the entry of an action: "
-                          "\"%V\"", &reply->str);
+            ngx_zapier_redis_complain(NGX_LOG_ERR,
+                                      "read the entry of an action", reply);
         }
 
         ngx_zapier_lookup_entry_failed(flight);
