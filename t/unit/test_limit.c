@@ -82,6 +82,7 @@ ngx_zapier_limit_news_tell(ngx_zapier_limits_t *l,
     (void) l;
 
     ngx_str_set(&item->node, "n");
+    ngx_str_null(&item->tag);
     item->zone = s->zone->name;
     item->key = s->key;
 
