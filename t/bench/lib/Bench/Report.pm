@@ -125,6 +125,28 @@ sub print_table {
 }
 
 
+sub print_waiters {
+    my ($w) = @_;
+    my %names = (own    => "nginx's own connection and request",
+                 bare   => "proxy_pass whose upstream is slow",
+                 polled => "POST that waits for its run, polled",
+                 called => "POST that waits for its run, called back",
+                 one    => "GET, all wait for one run");
+
+    print "\n";
+
+    for my $name (qw(own bare polled called one)) {
+        printf "%-45s %6d waiters %7.0f B\n", $names{$name},
+               $w->{$name}{waiters}, $w->{$name}{bytes};
+    }
+
+    printf "\none of %d woken within %.1f ms (median), %.1f ms (worst of %d)\n",
+           $w->{called}{waiters}, @{$w->{called}{wake}}{qw(median worst n)};
+    printf "%d of one run woken: the first after %.0f ms, the last after "
+           . "%.0f ms\n", $w->{one}{waiters}, @{$w->{one}{wake}}{qw(first last)};
+}
+
+
 sub print_targets {
     my (@targets) = @_;
 

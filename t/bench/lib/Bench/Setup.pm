@@ -14,7 +14,7 @@ use POSIX ();
 use Bench::Redis ();
 use Bench::Server ();
 
-my @ports = qw(upstream bare lua zapier redis capture);
+my @ports = qw(upstream bare lua zapier redis capture runs waiters);
 
 
 # new(dir =>, source =>, port =>, module =>, nginx =>, zone_size =>)
@@ -106,8 +106,17 @@ sub start_nginx {
 
     my ($worker) = Bench::Server::children($pid);
 
-    $self->{gateways}{$name} = { port => $port, worker => $worker,
-                                 url => "http://127.0.0.1:$port" };
+    return $self->{gateways}{$name} = {
+        port => $port, worker => $worker, master => $pid,
+        url => "http://127.0.0.1:$port",
+    };
+}
+
+
+sub stop_nginx {
+    my ($self, $name) = @_;
+
+    Bench::Server::stop(delete($self->{gateways}{$name})->{master});
 }
 
 
