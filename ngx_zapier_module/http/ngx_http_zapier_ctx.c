@@ -218,4 +218,8 @@ ngx_http_zapier_cleanup(void *data)
             ngx_zapier_limit_cancel(&zmcf->limits, &ctx->claim);
         }
     }
+
+    if (ctx->call_pool != NULL) {
+        ngx_destroy_pool(ctx->call_pool);
+    }
 }

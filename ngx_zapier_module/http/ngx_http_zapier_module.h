@@ -250,6 +250,8 @@ typedef struct {
     ngx_uint_t                 preferred_wait; /* s */
 
     ngx_http_request_t        *call;       /* the runner's subrequest */
+    ngx_pool_t                *call_pool;  /* its memory */
+    ngx_http_variable_value_t *call_variables; /* r->variables before it */
     ngx_int_t                  call_rc;    /* what became of it */
     ngx_uint_t                 attempts;   /* calls that were made again */
     ngx_uint_t                 call_states; /* upstream states before it */

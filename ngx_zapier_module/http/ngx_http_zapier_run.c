@@ -12,6 +12,7 @@
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
 #include <ngx_http_zapier_bulk.h>
+#include <ngx_http_zapier_call.h>
 #include <ngx_http_zapier_callback.h>
 #include <ngx_http_zapier_idem.h>
 #include <ngx_http_zapier_run.h>
@@ -358,6 +359,7 @@ static ngx_int_t
 ngx_http_zapier_run_started(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
     ngx_str_t *body, ngx_zapier_run_answer_t *answer)
 {
+    ngx_str_t               id;
     ngx_msec_t              left;
     ngx_zapier_run_wait_t  *wait;
 
@@ -375,6 +377,17 @@ ngx_http_zapier_run_started(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
         wait->state = NGX_ZAPIER_RUN_PENDING;
         return ngx_http_zapier_run_answer(r, ctx);
     }
+
+    /* of the call's answer nothing else is needed */
+
+    id = ctx->run->id;
+
+    ctx->run->id.data = ngx_pstrdup(r->pool, &id);
+    if (ctx->run->id.data == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_http_zapier_call_release(r, ctx);
 
     return ngx_http_zapier_run_await(r, ctx, left);
 }

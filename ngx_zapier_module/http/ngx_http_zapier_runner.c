@@ -16,6 +16,7 @@
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
 #include <ngx_http_zapier_bulk.h>
+#include <ngx_http_zapier_call.h>
 #include <ngx_http_zapier_idem.h>
 #include <ngx_http_zapier_retry.h>
 #include <ngx_http_zapier_run.h>
@@ -32,21 +33,10 @@ ngx_int_t
 ngx_http_zapier_runner_start(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx)
 {
-    ngx_http_request_t          *sr;
-    ngx_http_post_subrequest_t  *ps;
+    ngx_http_request_t  *sr;
 
-    ps = ngx_palloc(r->pool, sizeof(ngx_http_post_subrequest_t));
-    if (ps == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    ps->handler = ngx_http_zapier_runner_done;
-    ps->data = ctx;
-
-    if (ngx_http_subrequest(r, &r->uri, &r->args, &sr, ps,
-                            NGX_HTTP_SUBREQUEST_CLONE)
-        != NGX_OK)
-    {
+    sr = ngx_http_zapier_call_create(r, ctx, ngx_http_zapier_runner_done);
+    if (sr == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
