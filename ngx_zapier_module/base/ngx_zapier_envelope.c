@@ -107,6 +107,13 @@ ngx_zapier_envelope_create(ngx_pool_t *pool, ngx_str_t *action,
 
 
 void
+ngx_zapier_envelope_texts(ngx_zapier_envelope_t *e, ngx_pool_t *pool)
+{
+    e->pool = pool;
+}
+
+
+void
 ngx_zapier_envelope_call_back(ngx_zapier_envelope_t *e, ngx_str_t *url)
 {
     e->callback_url = url;

@@ -64,6 +64,9 @@ typedef struct ngx_zapier_envelope_s  ngx_zapier_envelope_t;
 ngx_zapier_envelope_t *ngx_zapier_envelope_create(ngx_pool_t *pool,
     ngx_str_t *action, ngx_str_t *authentication);
 
+/* What it inserts is allocated from pool from now on, and may outlive it. */
+void ngx_zapier_envelope_texts(ngx_zapier_envelope_t *e, ngx_pool_t *pool);
+
 /*
  * A callback_url, as JSON text, for bodies that have none; to be given before
  * the first bytes, and to live as long as the envelope.

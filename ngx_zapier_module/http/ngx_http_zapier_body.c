@@ -16,6 +16,7 @@
 #include <ngx_http_zapier_module.h>
 #include <ngx_http_zapier_action.h>
 #include <ngx_http_zapier_bulk.h>
+#include <ngx_http_zapier_call.h>
 #include <ngx_http_zapier_callback.h>
 #include <ngx_http_zapier_idem.h>
 
@@ -126,6 +127,7 @@ ngx_http_zapier_body_read(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 static ngx_int_t
 ngx_http_zapier_body_init(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 {
+    ngx_pool_t                  *pool;
     ngx_http_zapier_loc_conf_t  *zlcf;
 
     zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
@@ -152,12 +154,20 @@ ngx_http_zapier_body_init(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
         return NGX_OK;
     }
 
-    ctx->envelope = ngx_zapier_envelope_create(r->pool, &ctx->action,
-                                               &ctx->authentication);
+    /* while a run is waited for it is of no use any more */
+
+    pool = (ctx->run != NULL) ? ngx_http_zapier_call_memory(r, ctx) : r->pool;
+
+    if (pool != NULL) {
+        ctx->envelope = ngx_zapier_envelope_create(pool, &ctx->action,
+                                                   &ctx->authentication);
+    }
 
     if (ctx->envelope == NULL) {
         return NGX_ERROR;
     }
+
+    ngx_zapier_envelope_texts(ctx->envelope, r->pool);
 
     return (zlcf->callback != NULL && ctx->run != NULL)
            ? ngx_http_zapier_callback_make(r, ctx) : NGX_OK;
@@ -238,12 +248,8 @@ ngx_http_zapier_body_finish(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     ngx_str_t                    before, after;
     ngx_http_zapier_loc_conf_t  *zlcf;
 
-    if (ctx->body_too_large || ctx->body_rc == NGX_ERROR) {
+    if (ctx->body_rc != NGX_OK) {
         return (ctx->body_rc == NGX_ERROR) ? NGX_ERROR : NGX_OK;
-    }
-
-    if (ctx->body_rc == NGX_DECLINED) {
-        return NGX_OK;
     }
 
     ctx->body_rc = ngx_zapier_envelope_finish(ctx->envelope, &before, &after);

@@ -30,29 +30,41 @@ static void ngx_http_zapier_call_variables(ngx_http_request_t *r,
     ngx_http_variable_value_t *before);
 
 
+ngx_pool_t *
+ngx_http_zapier_call_memory(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx)
+{
+    if (ctx->call_pool == NULL) {
+        ctx->call_pool = ngx_create_pool(NGX_HTTP_ZAPIER_CALL_POOL,
+                                         r->connection->log);
+    }
+
+    return ctx->call_pool;
+}
+
+
 ngx_http_request_t *
 ngx_http_zapier_call_create(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx, ngx_http_zapier_call_pt done)
 {
-    size_t                        size;
-    ngx_int_t                     rc;
-    ngx_pool_t                   *pool;
-    ngx_http_request_t           *sr;
-    ngx_http_core_main_conf_t    *cmcf;
-    ngx_http_post_subrequest_t   *ps;
+    size_t                       size;
+    ngx_int_t                    rc;
+    ngx_pool_t                  *pool, *own;
+    ngx_http_request_t          *sr;
+    ngx_http_core_main_conf_t   *cmcf;
+    ngx_http_post_subrequest_t  *ps;
 
-    cmcf = ngx_http_get_module_main_conf(r, ngx_http_core_module);
+    pool = ngx_http_zapier_call_memory(r, ctx);
+    if (pool == NULL) {
+        return NULL;
+    }
 
-    size = cmcf->variables.nelts * sizeof(ngx_http_variable_value_t);
+    if (ctx->call_variables == NULL) {
+        cmcf = ngx_http_get_module_main_conf(r, ngx_http_core_module);
 
-    if (ctx->call_pool == NULL) {
-        ctx->call_pool = ngx_create_pool(NGX_HTTP_ZAPIER_CALL_POOL,
-                                         r->connection->log);
-        if (ctx->call_pool == NULL) {
-            return NULL;
-        }
+        size = cmcf->variables.nelts * sizeof(ngx_http_variable_value_t);
 
-        ctx->call_variables = ngx_palloc(ctx->call_pool, size);
+        ctx->call_variables = ngx_palloc(pool, size);
         if (ctx->call_variables == NULL) {
             return NULL;
         }
@@ -60,7 +72,7 @@ ngx_http_zapier_call_create(ngx_http_request_t *r,
         ngx_memcpy(ctx->call_variables, r->variables, size);
     }
 
-    ps = ngx_palloc(ctx->call_pool, sizeof(ngx_http_post_subrequest_t));
+    ps = ngx_palloc(pool, sizeof(ngx_http_post_subrequest_t));
     if (ps == NULL) {
         return NULL;
     }
@@ -70,12 +82,12 @@ ngx_http_zapier_call_create(ngx_http_request_t *r,
 
     /* a subrequest takes everything from the pool of its parent */
 
-    pool = r->pool;
-    r->pool = ctx->call_pool;
+    own = r->pool;
+    r->pool = pool;
 
     rc = ngx_http_subrequest(r, &r->uri, &r->args, &sr, ps,
                              NGX_HTTP_SUBREQUEST_CLONE);
-    r->pool = pool;
+    r->pool = own;
 
     return (rc == NGX_OK) ? sr : NULL;
 }
@@ -96,11 +108,13 @@ ngx_http_zapier_call_release(ngx_http_request_t *r,
 
     ngx_http_zapier_bearer(ctx, NULL);
 
+    ngx_destroy_pool(ctx->call_pool);
+
+    ctx->call_pool = NULL;
+    ctx->call_variables = NULL;
     ctx->call = NULL;
     ctx->text = NULL;
-
-    ngx_destroy_pool(ctx->call_pool);
-    ctx->call_pool = NULL;
+    ctx->envelope = NULL;
 }
 
 

@@ -19,6 +19,10 @@ typedef ngx_int_t (*ngx_http_zapier_call_pt)(ngx_http_request_t *r,
     void *data, ngx_int_t rc);
 
 
+/* Memory that is given back with that of the call; NULL: there is none. */
+ngx_pool_t *ngx_http_zapier_call_memory(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx);
+
 /*
  * Makes a clone of r, a main request, whose end is told to done(clone, ctx,
  * rc).  What it allocates lives as long as r, or until it is released; calls
@@ -29,8 +33,9 @@ ngx_http_request_t *ngx_http_zapier_call_create(ngx_http_request_t *r,
 
 /*
  * The call is over, and nothing of its answer is on its way to the client:
- * gives its memory back.  What logs say of the call is kept; ctx->call and
- * ctx->text are NULL then.  If that is not possible nothing is done.
+ * gives its memory back.  What logs say of the call is kept; ctx->call,
+ * ctx->text and ctx->envelope are NULL then.  If that is not possible nothing
+ * is done.
  */
 void ngx_http_zapier_call_release(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);

@@ -13,6 +13,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
+#include <ngx_http_zapier_call.h>
 #include <ngx_http_zapier_callback.h>
 #include <ngx_http_zapier_run.h>
 #include <ngx_zapier_jwt.h>
@@ -71,8 +72,9 @@ ngx_int_t
 ngx_http_zapier_callback_make(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx)
 {
-    u_char                       *p;
+    u_char                       *p, *name;
     ngx_str_t                     text, *url;
+    ngx_pool_t                   *pool;
     ngx_zapier_state_t            state;
     ngx_http_zapier_loc_conf_t   *zlcf;
     ngx_http_zapier_main_conf_t  *zmcf;
@@ -89,22 +91,31 @@ ngx_http_zapier_callback_make(ngx_http_request_t *r,
     state.tenant = ctx->tenant;
     state.expires = ngx_time() + NGX_ZAPIER_CALLBACK_TIME / 1000;
 
-    p = ngx_pnalloc(r->pool, sizeof("\"/\"") + zlcf->callback->url.len
-                             + NGX_ZAPIER_STATE_LEN
-                             + NGX_HTTP_ZAPIER_CALLBACK_NAME);
-    url = ngx_palloc(r->pool, sizeof(ngx_str_t));
+    /* the URL is in the body then, only the name is of use any longer */
+
+    pool = ngx_http_zapier_call_memory(r, ctx);
+    if (pool == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_pnalloc(pool, sizeof("\"/\"") + zlcf->callback->url.len
+                          + NGX_ZAPIER_STATE_LEN);
+    url = ngx_palloc(pool, sizeof(ngx_str_t));
+    name = ngx_pnalloc(r->pool, NGX_HTTP_ZAPIER_CALLBACK_NAME);
 
     if (p == NULL
         || url == NULL
+        || name == NULL
         || ngx_zapier_state_random(state.nonce, sizeof(state.nonce))
            != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    ctx->run->callback.data = p;
-    p = ngx_hex_dump(p, state.nonce, sizeof(state.nonce));
-    ctx->run->callback.len = p - ctx->run->callback.data;
+    ctx->run->callback.data = name;
+    ctx->run->callback.len = ngx_hex_dump(name, state.nonce,
+                                          sizeof(state.nonce))
+                             - name;
 
     url->data = p;
     *p++ = '"';

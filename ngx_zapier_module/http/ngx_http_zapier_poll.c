@@ -37,7 +37,15 @@ typedef struct {
     unsigned                   dry:1;
     unsigned                   elsewhere:1; /* uri is a location's own */
     ngx_str_t                  uri;
-    ngx_zapier_limit_claim_t   claim;
+
+    /* of the claim */
+    ngx_uint_t                 nscopes;
+    ngx_zapier_limit_scope_t  *scopes;
+    ngx_str_t                  tag;
+    ngx_uint_t                 fallback;
+    uint32_t                   open_calls;
+    uint32_t                   open_time;
+    ngx_uint_t                 patient;
 } ngx_http_zapier_origin_t;
 
 
@@ -57,8 +65,11 @@ struct ngx_http_zapier_poll_s {
 
 static ngx_http_zapier_origin_t *ngx_http_zapier_poll_create_origin(
     ngx_http_zapier_ctx_t *ctx, ngx_pool_t *pool);
-static ngx_int_t ngx_http_zapier_poll_claim(ngx_http_zapier_origin_t *origin,
-    ngx_http_zapier_ctx_t *ctx, ngx_pool_t *pool);
+static ngx_int_t ngx_http_zapier_poll_scopes(
+    ngx_http_zapier_origin_t *origin, ngx_http_zapier_ctx_t *ctx,
+    ngx_pool_t *pool);
+static void ngx_http_zapier_poll_claim(ngx_http_zapier_origin_t *origin,
+    ngx_zapier_limit_claim_t *claim);
 static ngx_uint_t ngx_http_zapier_poll_scarce(
     ngx_http_zapier_origin_t *origin);
 static void ngx_http_zapier_poll_next(void);
@@ -151,12 +162,12 @@ ngx_http_zapier_lookup_origin(ngx_zapier_lookup_t *lookup, ngx_pool_t *pool)
 
     /* it is a part of the caller's own call */
 
-    claim = &origin->claim;
-    claim->patient = ctx->claim.patient;
+    claim = &ctx->claim;
+    origin->patient = claim->patient;
 
     for (i = 0; i < claim->nscopes; i++) {
-        claim->scopes[i].party = ctx->claim.scopes[i].party;
-        claim->scopes[i].weight = ctx->claim.scopes[i].weight;
+        origin->scopes[i].party = claim->scopes[i].party;
+        origin->scopes[i].weight = claim->scopes[i].weight;
     }
 
     return origin;
@@ -187,7 +198,7 @@ ngx_http_zapier_poll_create_origin(ngx_http_zapier_ctx_t *ctx,
     origin->hash = ctx->hash;
     origin->dry = ctx->dry;
 
-    if (ngx_http_zapier_poll_claim(origin, ctx, pool) != NGX_OK) {
+    if (ngx_http_zapier_poll_scopes(origin, ctx, pool) != NGX_OK) {
         return NULL;
     }
 
@@ -198,42 +209,63 @@ ngx_http_zapier_poll_create_origin(ngx_http_zapier_ctx_t *ctx,
 /* One unit of each scope; keys that are made of the request are as there. */
 
 static ngx_int_t
-ngx_http_zapier_poll_claim(ngx_http_zapier_origin_t *origin,
+ngx_http_zapier_poll_scopes(ngx_http_zapier_origin_t *origin,
     ngx_http_zapier_ctx_t *ctx, ngx_pool_t *pool)
 {
     ngx_uint_t                 i;
     ngx_zapier_limit_claim_t  *claim;
     ngx_zapier_limit_scope_t  *scope;
 
-    claim = &origin->claim;
+    claim = &ctx->claim;
 
-    claim->nscopes = ctx->claim.nscopes;
-    claim->fallback = ctx->claim.fallback;
-    claim->open_calls = ctx->claim.open_calls;
-    claim->open_time = ctx->claim.open_time;
+    origin->nscopes = claim->nscopes;
+    origin->fallback = claim->fallback;
+    origin->open_calls = claim->open_calls;
+    origin->open_time = claim->open_time;
 
-    claim->tag.len = ctx->claim.tag.len;
-    claim->tag.data = ngx_pstrdup(pool, &ctx->claim.tag);
-    if (claim->tag.data == NULL) {
+    origin->tag.len = claim->tag.len;
+    origin->tag.data = ngx_pstrdup(pool, &claim->tag);
+    origin->scopes = ngx_pcalloc(pool, claim->nscopes
+                                       * sizeof(ngx_zapier_limit_scope_t));
+
+    if (origin->tag.data == NULL || origin->scopes == NULL) {
         return NGX_ERROR;
     }
 
-    for (i = 0; i < claim->nscopes; i++) {
-        scope = &claim->scopes[i];
+    for (i = 0; i < origin->nscopes; i++) {
+        scope = &origin->scopes[i];
 
-        scope->zone = ctx->claim.scopes[i].zone;
-        scope->hash = ctx->claim.scopes[i].hash;
+        scope->zone = claim->scopes[i].zone;
+        scope->hash = claim->scopes[i].hash;
         scope->units = 1;
-        ngx_zapier_limit_tag(scope, &claim->tag);
-        scope->key.len = ctx->claim.scopes[i].key.len;
+        ngx_zapier_limit_tag(scope, &origin->tag);
+        scope->key.len = claim->scopes[i].key.len;
 
-        scope->key.data = ngx_pstrdup(pool, &ctx->claim.scopes[i].key);
+        scope->key.data = ngx_pstrdup(pool, &claim->scopes[i].key);
         if (scope->key.data == NULL) {
             return NGX_ERROR;
         }
     }
 
     return NGX_OK;
+}
+
+
+static void
+ngx_http_zapier_poll_claim(ngx_http_zapier_origin_t *origin,
+    ngx_zapier_limit_claim_t *claim)
+{
+    ngx_memzero(claim, sizeof(ngx_zapier_limit_claim_t));
+
+    claim->nscopes = origin->nscopes;
+    claim->tag = origin->tag;
+    claim->fallback = origin->fallback;
+    claim->open_calls = origin->open_calls;
+    claim->open_time = origin->open_time;
+    claim->patient = origin->patient;
+
+    ngx_memcpy(claim->scopes, origin->scopes,
+               origin->nscopes * sizeof(ngx_zapier_limit_scope_t));
 }
 
 
@@ -293,13 +325,13 @@ ngx_http_zapier_poll_scarce(ngx_http_zapier_origin_t *origin)
     ngx_zapier_limit_claim_t      claim;
     ngx_http_zapier_main_conf_t  *zmcf;
 
-    if (origin->claim.nscopes == 0 || origin->dry) {
+    if (origin->nscopes == 0 || origin->dry) {
         return 0;
     }
 
     zmcf = origin->server->main_conf[ngx_http_zapier_module.ctx_index];
 
-    claim = origin->claim;
+    ngx_http_zapier_poll_claim(origin, &claim);
     claim.log = ngx_cycle->log;
 
     if (ngx_zapier_limit_peek(&zmcf->limits, &claim) != NGX_OK) {
@@ -529,7 +561,7 @@ ngx_http_zapier_poll_enter(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
     ctx->tenant = poll->tenant;
     ctx->hash = origin->hash;
-    ctx->claim = origin->claim;
+    ngx_http_zapier_poll_claim(origin, &ctx->claim);
     ctx->dry = origin->dry;
     ctx->body_done = 1;
 

@@ -203,10 +203,8 @@ ngx_http_zapier_run_await(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
     wait->keep = zlcf->wait->keep;
     wait->max = zlcf->wait->max;
     wait->started = ctx->run->post && !ctx->run->replayed;
-    if (wait->started
-        && ctx->run->callback.len != 0
-        && ngx_zapier_envelope_called_back(ctx->envelope))
-    {
+
+    if (wait->started && ctx->run->callback.len != 0) {
         wait->callback = ctx->run->callback;
         wait->patience = zlcf->callback->patience;
     }
@@ -376,6 +374,12 @@ ngx_http_zapier_run_started(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
     if (left == 0) {
         wait->state = NGX_ZAPIER_RUN_PENDING;
         return ngx_http_zapier_run_answer(r, ctx);
+    }
+
+    if (ctx->envelope == NULL
+        || !ngx_zapier_envelope_called_back(ctx->envelope))
+    {
+        ctx->run->callback.len = 0;
     }
 
     /* of the call's answer nothing else is needed */

@@ -148,6 +148,7 @@ ngx_zapier_run_callback_store(ngx_zapier_run_callback_t *callback)
 static void
 ngx_zapier_run_callback_stored(ngx_zapier_redis_eval_t *eval)
 {
+    u_char                      text[NGX_ZAPIER_RUN_KEY_LEN];
     ngx_int_t                   rc;
     ngx_zapier_run_key_t        key;
     ngx_zapier_run_callback_t  *callback;
@@ -157,10 +158,11 @@ ngx_zapier_run_callback_stored(ngx_zapier_redis_eval_t *eval)
     rc = ngx_zapier_run_callback_reply(eval);
 
     if (rc == NGX_OK) {
-        ngx_zapier_run_key(callback->runs, &key, &callback->tenant,
+        ngx_zapier_run_key(callback->runs, &key, text, &callback->tenant,
                            &callback->id);
         ngx_zapier_run_finished(callback->runs, &key, callback->keep,
                                 &callback->body);
+        ngx_zapier_run_wake(callback->runs, &key);
     }
 
     ngx_zapier_run_callback_end(callback, rc);

@@ -11,29 +11,23 @@
 #include <ngx_zapier_run_private.h>
 
 
-/* ms between looks at what other workers have found out */
-#define NGX_ZAPIER_RUN_TICK       20
-
-
-static ngx_zapier_run_flight_t *ngx_zapier_run_find(ngx_zapier_runs_t *runs,
-    ngx_zapier_run_key_t *key);
 static ngx_zapier_run_flight_t *ngx_zapier_run_create(
     ngx_zapier_run_wait_t *wait, ngx_zapier_run_key_t *key);
-static ngx_int_t ngx_zapier_run_called_back(
-    ngx_zapier_run_flight_t *flight, ngx_zapier_run_wait_t *wait);
 static void ngx_zapier_run_begin(ngx_zapier_run_flight_t *flight,
     ngx_zapier_run_wait_t *wait);
 static void ngx_zapier_run_join(ngx_zapier_run_flight_t *flight,
     ngx_zapier_run_wait_t *wait);
 static void ngx_zapier_run_late(ngx_event_t *ev);
 static void ngx_zapier_run_timer(ngx_event_t *ev);
+static void ngx_zapier_run_collect(ngx_zapier_run_flight_t *flight,
+    ngx_queue_t *queue, ngx_uint_t all);
+static ngx_uint_t ngx_zapier_run_lonely(ngx_zapier_run_flight_t *flight);
 static void ngx_zapier_run_give(ngx_zapier_run_flight_t *flight,
     ngx_zapier_run_wait_t *wait, ngx_zapier_run_state_e state,
     ngx_str_t *body);
 static void ngx_zapier_run_leave(ngx_zapier_run_wait_t *wait);
 static void ngx_zapier_run_release(ngx_zapier_run_flight_t *flight);
-static void ngx_zapier_run_tick(ngx_event_t *ev);
-static void ngx_zapier_run_wake(ngx_rbtree_node_t *node);
+static void ngx_zapier_run_idle(ngx_zapier_run_flight_t *flight);
 
 
 ngx_int_t
@@ -64,7 +58,7 @@ ngx_zapier_runs_init_worker(ngx_zapier_runs_t *runs, ngx_cycle_t *cycle)
 void
 ngx_zapier_runs_exit_worker(ngx_zapier_runs_t *runs)
 {
-    ngx_queue_t              *q;
+    ngx_queue_t              *q, all;
     ngx_rbtree_node_t        *node;
     ngx_zapier_run_wait_t    *wait;
     ngx_zapier_run_worker_t  *worker;
@@ -87,8 +81,10 @@ ngx_zapier_runs_exit_worker(ngx_zapier_runs_t *runs)
         flight->polling = 0;
         flight->ending = 1;
 
-        while (!ngx_queue_empty(&flight->waiters)) {
-            q = ngx_queue_head(&flight->waiters);
+        ngx_zapier_run_collect(flight, &all, 1);
+
+        while (!ngx_queue_empty(&all)) {
+            q = ngx_queue_head(&all);
             wait = ngx_queue_data(q, ngx_zapier_run_wait_t, queue);
             ngx_zapier_run_leave(wait);
         }
@@ -104,11 +100,12 @@ ngx_zapier_runs_exit_worker(ngx_zapier_runs_t *runs)
 ngx_int_t
 ngx_zapier_run_wait(ngx_zapier_run_wait_t *wait)
 {
+    u_char                    text[NGX_ZAPIER_RUN_KEY_LEN];
     ngx_int_t                 rc;
     ngx_zapier_run_key_t      key;
     ngx_zapier_run_flight_t  *flight;
 
-    ngx_zapier_run_key(wait->runs, &key, &wait->tenant, &wait->id);
+    ngx_zapier_run_key(wait->runs, &key, text, &wait->tenant, &wait->id);
 
     wait->polled = 0;
     wait->flight = NULL;
@@ -156,7 +153,7 @@ ngx_zapier_run_cancel(ngx_zapier_run_wait_t *wait)
 }
 
 
-static ngx_zapier_run_flight_t *
+ngx_zapier_run_flight_t *
 ngx_zapier_run_find(ngx_zapier_runs_t *runs, ngx_zapier_run_key_t *key)
 {
     ngx_str_t                 text;
@@ -190,7 +187,7 @@ ngx_zapier_run_create(ngx_zapier_run_wait_t *wait, ngx_zapier_run_key_t *key)
         return NULL;
     }
 
-    flight = ngx_pcalloc(pool, sizeof(ngx_zapier_run_flight_t));
+    flight = ngx_pcalloc(pool, sizeof(ngx_zapier_run_flight_t) + key->len);
     if (flight == NULL) {
         goto failed;
     }
@@ -204,7 +201,12 @@ ngx_zapier_run_create(ngx_zapier_run_wait_t *wait, ngx_zapier_run_key_t *key)
 
     flight->runs = wait->runs;
     flight->pool = pool;
-    flight->key = *key;
+
+    flight->key.data = (u_char *) (flight + 1);
+    flight->key.len = key->len;
+    flight->key.hash = key->hash;
+
+    ngx_memcpy(flight->key.data, key->data, key->len);
 
     flight->tenant.data = flight->key.data;
     flight->tenant.len = wait->tenant.len;
@@ -222,13 +224,10 @@ ngx_zapier_run_create(ngx_zapier_run_wait_t *wait, ngx_zapier_run_key_t *key)
     flight->started = ngx_current_msec;
     flight->until = ngx_current_msec;
 
-    if (wait->callback.len != 0
-        && ngx_zapier_run_called_back(flight, wait) != NGX_OK)
-    {
-        goto failed;
-    }
+    flight->patience = (wait->callback.len != 0) ? wait->patience : 0;
 
     ngx_queue_init(&flight->waiters);
+    ngx_queue_init(&flight->askers);
 
     flight->timer.handler = ngx_zapier_run_timer;
     flight->timer.data = flight;
@@ -250,26 +249,6 @@ failed:
 }
 
 
-static ngx_int_t
-ngx_zapier_run_called_back(ngx_zapier_run_flight_t *flight,
-    ngx_zapier_run_wait_t *wait)
-{
-    u_char  *p;
-
-    p = ngx_pnalloc(flight->pool, NGX_ZAPIER_RUN_STORE_KEY(flight->runs));
-    if (p == NULL) {
-        return NGX_ERROR;
-    }
-
-    (void) ngx_zapier_run_callback_key(p, flight->runs, &flight->tenant,
-                                       &wait->callback, &flight->callback);
-
-    flight->patience = wait->patience;
-
-    return NGX_OK;
-}
-
-
 /* The first look: nobody can know of a run that was started just now. */
 
 static void
@@ -285,21 +264,12 @@ ngx_zapier_run_begin(ngx_zapier_run_flight_t *flight,
 
     delay = ngx_zapier_run_delay(flight);
 
-    if (flight->callback.len != 0) {
-        flight->ask.handler = ngx_zapier_run_expected;
-        flight->ask.data = flight;
-
-        if (ngx_zapier_run_expect(flight->runs, &flight->ask,
-                                  &flight->tenant, &flight->id,
-                                  &flight->callback, delay)
-            == NGX_AGAIN)
-        {
-            flight->asking = 1;
-            return;
-        }
+    if (wait->callback.len == 0
+        || ngx_zapier_run_announce(flight, &wait->callback, delay)
+           != NGX_AGAIN)
+    {
+        ngx_zapier_run_rest(flight, delay);
     }
-
-    ngx_zapier_run_arm(flight, delay);
 }
 
 
@@ -311,11 +281,10 @@ ngx_zapier_run_join(ngx_zapier_run_flight_t *flight,
 
     wait->flight = flight;
 
-    ngx_queue_insert_tail(&flight->waiters, &wait->queue);
-
     ngx_memzero(&wait->event, sizeof(ngx_event_t));
 
     if (wait->time == 0) {
+        ngx_queue_insert_tail(&flight->askers, &wait->queue);
 
         /* whoever polls, or is about to, answers this one too */
 
@@ -325,6 +294,8 @@ ngx_zapier_run_join(ngx_zapier_run_flight_t *flight,
 
         return;
     }
+
+    ngx_queue_insert_tail(&flight->waiters, &wait->queue);
 
     wait->event.handler = ngx_zapier_run_late;
     wait->event.data = wait;
@@ -359,6 +330,7 @@ void
 ngx_zapier_run_arm(ngx_zapier_run_flight_t *flight, uint64_t delay)
 {
     delay = ngx_min(delay, NGX_ZAPIER_RUN_DELAY_MAX);
+    delay = ngx_max(delay, 1);
 
     /* without the margin of ngx_add_timer(), which keeps what is sooner */
 
@@ -366,14 +338,69 @@ ngx_zapier_run_arm(ngx_zapier_run_flight_t *flight, uint64_t delay)
         ngx_del_timer(&flight->timer);
     }
 
-    ngx_add_timer(&flight->timer, (ngx_msec_t) ngx_max(delay, 1));
+    ngx_add_timer(&flight->timer, (ngx_msec_t) delay);
+
+    flight->due = flight->timer.timer.key;
+}
+
+
+void
+ngx_zapier_run_rest(ngx_zapier_run_flight_t *flight, uint64_t delay)
+{
+    ngx_zapier_run_idle(flight);
+    ngx_zapier_run_arm(flight, delay);
+}
+
+
+/* Questions and answers, those of one step at a time. */
+
+ngx_int_t
+ngx_zapier_run_memory(ngx_zapier_run_flight_t *flight)
+{
+    if (flight->answers == NULL) {
+        flight->answers = ngx_create_pool(1024, ngx_cycle->log);
+    }
+
+    if (flight->answers == NULL) {
+        ngx_zapier_run_arm(flight, NGX_ZAPIER_RUN_PUT_OFF);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_zapier_run_idle(ngx_zapier_run_flight_t *flight)
+{
+    if (flight->answers != NULL) {
+        ngx_destroy_pool(flight->answers);
+        flight->answers = NULL;
+        flight->ask = NULL;
+    }
 }
 
 
 static void
 ngx_zapier_run_timer(ngx_event_t *ev)
 {
-    ngx_zapier_run_step(ev->data);
+    ngx_msec_int_t            left;
+    ngx_zapier_run_flight_t  *flight;
+
+    flight = ev->data;
+
+    left = (ngx_msec_int_t) (flight->due - ngx_current_msec);
+
+    if (!flight->polling && left <= 0) {
+        ngx_zapier_run_step(flight);
+        return;
+    }
+
+    if (ngx_zapier_run_look(flight) || flight->polling) {
+        return;
+    }
+
+    ngx_zapier_run_rest(flight, left);
 }
 
 
@@ -391,28 +418,7 @@ ngx_zapier_run_tell(ngx_zapier_run_flight_t *flight,
 
     flight->ending = 1;
 
-    ngx_queue_init(&told);
-
-    if (all) {
-        if (!ngx_queue_empty(&flight->waiters)) {
-            ngx_queue_add(&told, &flight->waiters);
-            ngx_queue_init(&flight->waiters);
-        }
-
-    } else {
-        for (q = ngx_queue_head(&flight->waiters);
-             q != ngx_queue_sentinel(&flight->waiters);
-             /* void */)
-        {
-            wait = ngx_queue_data(q, ngx_zapier_run_wait_t, queue);
-            q = ngx_queue_next(q);
-
-            if (wait->time == 0) {
-                ngx_queue_remove(&wait->queue);
-                ngx_queue_insert_tail(&told, &wait->queue);
-            }
-        }
-    }
+    ngx_zapier_run_collect(flight, &told, all);
 
     while (!ngx_queue_empty(&told)) {
         q = ngx_queue_head(&told);
@@ -424,12 +430,16 @@ ngx_zapier_run_tell(ngx_zapier_run_flight_t *flight,
 
     flight->ending = 0;
 
-    if (flight->answers != NULL) {
-        ngx_destroy_pool(flight->answers);
-        flight->answers = NULL;
+    if (flight->polling) {
+
+        /* its answer comes to where this one lies */
+
+        return;
     }
 
-    if (all && !ngx_queue_empty(&flight->waiters)) {
+    ngx_zapier_run_idle(flight);
+
+    if (all && !ngx_zapier_run_lonely(flight)) {
 
         /* somebody has come meanwhile, for whom there was no room */
 
@@ -437,6 +447,34 @@ ngx_zapier_run_tell(ngx_zapier_run_flight_t *flight,
     }
 
     ngx_zapier_run_release(flight);
+}
+
+
+static void
+ngx_zapier_run_collect(ngx_zapier_run_flight_t *flight, ngx_queue_t *queue,
+    ngx_uint_t all)
+{
+    ngx_queue_init(queue);
+
+    if (!ngx_queue_empty(&flight->askers)) {
+        ngx_queue_add(queue, &flight->askers);
+        ngx_queue_init(&flight->askers);
+    }
+
+    if (all && !ngx_queue_empty(&flight->waiters)) {
+        ngx_queue_add(queue, &flight->waiters);
+        ngx_queue_init(&flight->waiters);
+    }
+}
+
+
+/* Does nobody wait for it? */
+
+static ngx_uint_t
+ngx_zapier_run_lonely(ngx_zapier_run_flight_t *flight)
+{
+    return ngx_queue_empty(&flight->waiters)
+           && ngx_queue_empty(&flight->askers);
 }
 
 
@@ -500,7 +538,7 @@ ngx_zapier_run_release(ngx_zapier_run_flight_t *flight)
 
     if (flight->ending
         || flight->polling
-        || !ngx_queue_empty(&flight->waiters))
+        || !ngx_zapier_run_lonely(flight))
     {
         return;
     }
@@ -508,7 +546,7 @@ ngx_zapier_run_release(ngx_zapier_run_flight_t *flight)
     worker = flight->runs->worker;
 
     if (flight->asking) {
-        ngx_zapier_run_ask_cancel(&flight->ask);
+        ngx_zapier_run_ask_cancel(flight->ask);
 
         /* nobody asks: who comes next may at once */
 
@@ -520,9 +558,7 @@ ngx_zapier_run_release(ngx_zapier_run_flight_t *flight)
         ngx_del_timer(&flight->timer);
     }
 
-    if (flight->answers != NULL) {
-        ngx_destroy_pool(flight->answers);
-    }
+    ngx_zapier_run_idle(flight);
 
     ngx_rbtree_delete(&worker->flights, &flight->node.node);
 
@@ -531,97 +567,4 @@ ngx_zapier_run_release(ngx_zapier_run_flight_t *flight)
     }
 
     ngx_destroy_pool(flight->pool);
-}
-
-
-void
-ngx_zapier_run_heard(ngx_zapier_runs_t *runs, ngx_str_t *tenant,
-    ngx_str_t *id)
-{
-    ngx_zapier_run_key_t      key;
-    ngx_zapier_run_flight_t  *flight;
-
-    ngx_zapier_run_key(runs, &key, tenant, id);
-
-    flight = ngx_zapier_run_find(runs, &key);
-
-    if (flight == NULL || flight->polling) {
-        return;
-    }
-
-    if (flight->asking) {
-
-        /* what Redis is about to say may be older */
-
-        flight->heard = 1;
-        return;
-    }
-
-    flight->ask.handler = ngx_zapier_run_asked_handler;
-    flight->ask.data = flight;
-
-    if (ngx_zapier_run_ask(runs, &flight->ask, tenant, id, flight->owner,
-                           flight->interval, 0)
-        == NGX_AGAIN)
-    {
-        flight->asking = 1;
-
-        if (flight->timer.timer_set) {
-            ngx_del_timer(&flight->timer);
-        }
-    }
-}
-
-
-/* What another worker has found out is looked up at once. */
-
-static void
-ngx_zapier_run_tick(ngx_event_t *ev)
-{
-    uint32_t                  hashes[NGX_ZAPIER_RUN_RING];
-    ngx_uint_t                n;
-    ngx_rbtree_node_t        *node;
-    ngx_zapier_run_worker_t  *worker;
-
-    worker = ev->data;
-
-    ngx_add_timer(ev, NGX_ZAPIER_RUN_TICK);
-
-    if (ngx_zapier_run_news(worker->runs, &worker->seq, hashes, &n)
-        != NGX_OK)
-    {
-        for (node = ngx_rbtree_min(worker->flights.root, &worker->sentinel);
-             node != NULL;
-             node = ngx_rbtree_next(&worker->flights, node))
-        {
-            ngx_zapier_run_wake(node);
-        }
-
-        return;
-    }
-
-    while (n-- > 0) {
-        node = worker->flights.root;
-
-        while (node != &worker->sentinel && node->key != hashes[n]) {
-            node = (hashes[n] < node->key) ? node->left : node->right;
-        }
-
-        if (node != &worker->sentinel) {
-            ngx_zapier_run_wake(node);
-        }
-    }
-}
-
-
-static void
-ngx_zapier_run_wake(ngx_rbtree_node_t *node)
-{
-    ngx_zapier_run_flight_t  *flight;
-
-    flight = ngx_rbtree_data(node, ngx_zapier_run_flight_t, node.node);
-
-    if (flight->timer.timer_set) {
-        ngx_zapier_run_arm(flight, 0);
-    }
 }

@@ -20,9 +20,6 @@
 #define NGX_ZAPIER_RUN_GROWTH   140
 #define NGX_ZAPIER_RUN_JITTER   10
 
-/* ms after quota or memory was short */
-#define NGX_ZAPIER_RUN_PUT_OFF  1000
-
 /* times that a poll is put off for the sake of new runs */
 #define NGX_ZAPIER_RUN_PUT_OFFS   10
 
@@ -33,10 +30,13 @@
 #define NGX_ZAPIER_RUN_LOOK       20
 
 
-static ngx_uint_t ngx_zapier_run_urgent(ngx_zapier_run_flight_t *flight);
 static ngx_msec_t ngx_zapier_run_turn(ngx_zapier_run_flight_t *flight,
     uint64_t wait);
-static ngx_int_t ngx_zapier_run_memory(ngx_zapier_run_flight_t *flight);
+static ngx_zapier_run_ask_t *ngx_zapier_run_question(
+    ngx_zapier_run_flight_t *flight,
+    void (*handler)(ngx_zapier_run_ask_t *ask));
+static void ngx_zapier_run_expected(ngx_zapier_run_ask_t *ask);
+static void ngx_zapier_run_asked_handler(ngx_zapier_run_ask_t *ask);
 static ngx_uint_t ngx_zapier_run_settled(ngx_zapier_run_flight_t *flight);
 static void ngx_zapier_run_call(ngx_zapier_run_flight_t *flight);
 static void ngx_zapier_run_polled(ngx_zapier_run_poll_t *poll);
@@ -54,7 +54,9 @@ ngx_zapier_run_step(ngx_zapier_run_flight_t *flight)
     ngx_uint_t              urgent;
     ngx_zapier_run_look_t   look;
 
-    urgent = ngx_zapier_run_urgent(flight);
+    /* does a caller want to know how things stand now? */
+
+    urgent = !ngx_queue_empty(&flight->askers);
 
     if (ngx_zapier_run_memory(flight) != NGX_OK) {
         return;
@@ -79,26 +81,15 @@ ngx_zapier_run_step(ngx_zapier_run_flight_t *flight)
     }
 
     if (rc == NGX_BUSY) {
-        ngx_zapier_run_arm(flight,
-                           urgent ? ngx_min(look.wait, NGX_ZAPIER_RUN_LOOK)
-                                  : ngx_zapier_run_turn(flight, look.wait));
+        ngx_zapier_run_rest(flight,
+                            urgent ? ngx_min(look.wait, NGX_ZAPIER_RUN_LOOK)
+                                   : ngx_zapier_run_turn(flight, look.wait));
         return;
     }
 
-    flight->ask.handler = ngx_zapier_run_asked_handler;
-    flight->ask.data = flight;
-    flight->poll.urgent = urgent;
-
-    if (ngx_zapier_run_ask(flight->runs, &flight->ask, &flight->tenant,
-                           &flight->id, flight->owner, flight->interval,
-                           urgent)
-        == NGX_AGAIN)
-    {
-        flight->asking = 1;
-        return;
+    if (ngx_zapier_run_inquire(flight, urgent) != NGX_AGAIN) {
+        ngx_zapier_run_call(flight);
     }
-
-    ngx_zapier_run_call(flight);
 }
 
 
@@ -118,25 +109,110 @@ ngx_zapier_run_turn(ngx_zapier_run_flight_t *flight, uint64_t wait)
 }
 
 
-/* For answers, that of one poll at a time. */
-
-static ngx_int_t
-ngx_zapier_run_memory(ngx_zapier_run_flight_t *flight)
+ngx_uint_t
+ngx_zapier_run_look(ngx_zapier_run_flight_t *flight)
 {
-    if (flight->answers == NULL) {
-        flight->answers = ngx_create_pool(1024, ngx_cycle->log);
+    ngx_str_t  body;
+
+    if (ngx_zapier_run_known(flight->runs, &flight->key, NULL, NULL)
+        != NGX_OK
+        || ngx_zapier_run_memory(flight) != NGX_OK
+        || ngx_zapier_run_known(flight->runs, &flight->key, flight->answers,
+                                &body)
+           != NGX_OK)
+    {
+        return 0;
     }
 
-    if (flight->answers == NULL) {
-        ngx_zapier_run_arm(flight, NGX_ZAPIER_RUN_PUT_OFF);
-        return NGX_ERROR;
-    }
+    ngx_zapier_run_tell(flight, NGX_ZAPIER_RUN_FINISHED, &body, 1);
 
-    return NGX_OK;
+    return 1;
 }
 
 
-void
+ngx_int_t
+ngx_zapier_run_inquire(ngx_zapier_run_flight_t *flight, ngx_uint_t urgent)
+{
+    ngx_zapier_run_ask_t  *ask;
+
+    flight->poll.urgent = urgent;
+
+    ask = ngx_zapier_run_question(flight, ngx_zapier_run_asked_handler);
+
+    if (ask == NULL
+        || ngx_zapier_run_ask(flight->runs, ask, &flight->tenant,
+                              &flight->id, flight->owner, flight->interval,
+                              urgent)
+           != NGX_AGAIN)
+    {
+        return NGX_ERROR;
+    }
+
+    flight->asking = 1;
+
+    return NGX_AGAIN;
+}
+
+
+ngx_int_t
+ngx_zapier_run_announce(ngx_zapier_run_flight_t *flight, ngx_str_t *callback,
+    ngx_msec_t delay)
+{
+    u_char                *p;
+    ngx_str_t              key;
+    ngx_zapier_run_ask_t  *ask;
+
+    ask = ngx_zapier_run_question(flight, ngx_zapier_run_expected);
+    if (ask == NULL) {
+        return NGX_ERROR;
+    }
+
+    p = ngx_pnalloc(flight->answers, NGX_ZAPIER_RUN_STORE_KEY(flight->runs));
+    if (p == NULL) {
+        return NGX_ERROR;
+    }
+
+    (void) ngx_zapier_run_callback_key(p, flight->runs, &flight->tenant,
+                                       callback, &key);
+
+    if (ngx_zapier_run_expect(flight->runs, ask, &flight->tenant,
+                              &flight->id, &key, delay)
+        != NGX_AGAIN)
+    {
+        return NGX_ERROR;
+    }
+
+    flight->asking = 1;
+
+    return NGX_AGAIN;
+}
+
+
+static ngx_zapier_run_ask_t *
+ngx_zapier_run_question(ngx_zapier_run_flight_t *flight,
+    void (*handler)(ngx_zapier_run_ask_t *ask))
+{
+    if (flight->ask == NULL) {
+
+        if (ngx_zapier_run_memory(flight) != NGX_OK) {
+            return NULL;
+        }
+
+        flight->ask = ngx_pcalloc(flight->answers,
+                                  sizeof(ngx_zapier_run_ask_t));
+        if (flight->ask == NULL) {
+            return NULL;
+        }
+    }
+
+    flight->ask->handler = handler;
+    flight->ask->data = flight;
+
+    return flight->ask;
+}
+
+
+static void
 ngx_zapier_run_asked_handler(ngx_zapier_run_ask_t *ask)
 {
     ngx_msec_t                wait;
@@ -156,7 +232,7 @@ ngx_zapier_run_asked_handler(ngx_zapier_run_ask_t *ask)
 
         ngx_zapier_run_pending(flight->runs, &flight->key, flight->owner,
                                wait, NULL);
-        ngx_zapier_run_arm(flight, wait);
+        ngx_zapier_run_rest(flight, wait);
         return;
     }
 
@@ -168,7 +244,7 @@ ngx_zapier_run_asked_handler(ngx_zapier_run_ask_t *ask)
 
 /* If the callback does not come, polls will find out. */
 
-void
+static void
 ngx_zapier_run_expected(ngx_zapier_run_ask_t *ask)
 {
     ngx_zapier_run_flight_t  *flight;
@@ -176,7 +252,7 @@ ngx_zapier_run_expected(ngx_zapier_run_ask_t *ask)
     flight = ask->data;
 
     if (!ngx_zapier_run_settled(flight)) {
-        ngx_zapier_run_arm(flight, ngx_zapier_run_delay(flight));
+        ngx_zapier_run_rest(flight, ngx_zapier_run_delay(flight));
     }
 }
 
@@ -188,7 +264,7 @@ ngx_zapier_run_settled(ngx_zapier_run_flight_t *flight)
 {
     ngx_zapier_run_ask_t  *ask;
 
-    ask = &flight->ask;
+    ask = flight->ask;
 
     flight->asking = 0;
 
@@ -201,9 +277,9 @@ ngx_zapier_run_settled(ngx_zapier_run_flight_t *flight)
 
     if (flight->heard && ask->rc == NGX_BUSY) {
         flight->heard = 0;
-        ngx_zapier_run_heard(flight->runs, &flight->tenant, &flight->id);
 
-        return flight->asking;
+        return ngx_zapier_run_look(flight)
+               || ngx_zapier_run_inquire(flight, 0) == NGX_AGAIN;
     }
 
     flight->heard = 0;
@@ -256,7 +332,7 @@ ngx_zapier_run_call(ngx_zapier_run_flight_t *flight)
 
         ngx_zapier_run_pending(flight->runs, &flight->key, flight->owner,
                                NGX_ZAPIER_RUN_PUT_OFF, NULL);
-        ngx_zapier_run_arm(flight, NGX_ZAPIER_RUN_PUT_OFF);
+        ngx_zapier_run_rest(flight, NGX_ZAPIER_RUN_PUT_OFF);
         return;
     }
 
@@ -410,27 +486,4 @@ ngx_zapier_run_delay(ngx_zapier_run_flight_t *flight)
     }
 
     return (ngx_msec_t) delay;
-}
-
-
-/* Does a caller want to know how things stand now? */
-
-static ngx_uint_t
-ngx_zapier_run_urgent(ngx_zapier_run_flight_t *flight)
-{
-    ngx_queue_t            *q;
-    ngx_zapier_run_wait_t  *wait;
-
-    for (q = ngx_queue_last(&flight->waiters);
-         q != ngx_queue_sentinel(&flight->waiters);
-         q = ngx_queue_prev(q))
-    {
-        wait = ngx_queue_data(q, ngx_zapier_run_wait_t, queue);
-
-        if (wait->time == 0) {
-            return 1;
-        }
-    }
-
-    return 0;
 }

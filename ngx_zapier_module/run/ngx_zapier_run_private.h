@@ -28,19 +28,23 @@
 /* ms between polls of a flight, at most */
 #define NGX_ZAPIER_RUN_DELAY_MAX   60000
 
+/* ms after quota or memory was short */
+#define NGX_ZAPIER_RUN_PUT_OFF     1000
+
 /* ms that a poll may be under way before another worker or node tries */
 #define NGX_ZAPIER_RUN_LEASE       10000
 
 
 typedef struct {
-    u_char                     data[NGX_ZAPIER_RUN_KEY_LEN];
+    u_char                    *data;
     size_t                     len;
     uint32_t                   hash;
 } ngx_zapier_run_key_t;
 
 
+/* Writes it to p, NGX_ZAPIER_RUN_KEY_LEN bytes at most, and refers to that. */
 void ngx_zapier_run_key(ngx_zapier_runs_t *runs, ngx_zapier_run_key_t *key,
-    ngx_str_t *tenant, ngx_str_t *id);
+    u_char *p, ngx_str_t *tenant, ngx_str_t *id);
 
 
 /* ngx_zapier_run_table.c */
@@ -63,7 +67,10 @@ ngx_int_t ngx_zapier_run_claim(ngx_zapier_runs_t *runs,
     ngx_zapier_run_key_t *key, uint64_t owner, ngx_msec_t interval,
     ngx_uint_t urgent, ngx_pool_t *pool, ngx_zapier_run_look_t *look);
 
-/* Only what is known to be finished: NGX_OK, NGX_DECLINED or NGX_ERROR. */
+/*
+ * Only what is known to be finished: NGX_OK, NGX_DECLINED or NGX_ERROR.  With
+ * a pool of NULL the body is not filled.
+ */
 ngx_int_t ngx_zapier_run_known(ngx_zapier_runs_t *runs,
     ngx_zapier_run_key_t *key, ngx_pool_t *pool, ngx_str_t *body);
 
@@ -77,13 +84,16 @@ void ngx_zapier_run_finished(ngx_zapier_runs_t *runs,
     ngx_zapier_run_key_t *key, ngx_msec_t keep, ngx_str_t *body);
 
 /*
- * Hashes of the runs that were finished since *seq, at most n of them; more
- * than that: NGX_DECLINED, any run may have.  Takes no lock.
+ * The next run of those that were finished since *seq, takes no lock.
+ *
+ * NGX_OK        *hash is that of its key
+ * NGX_DONE      there are no more
+ * NGX_DECLINED  there were too many, any run may be among them
  */
 ngx_int_t ngx_zapier_run_news(ngx_zapier_runs_t *runs, uint64_t *seq,
-    uint32_t *hashes, ngx_uint_t *n);
+    uint32_t *hash);
 
-#define NGX_ZAPIER_RUN_RING  256
+#define NGX_ZAPIER_RUN_RING  4096
 
 
 /* ngx_zapier_run_store.c: Redis */
@@ -204,20 +214,22 @@ typedef struct {
     ngx_str_t                  tenant;
     ngx_str_t                  id;
     uint64_t                   owner;
-    ngx_queue_t                waiters;
+    ngx_queue_t                waiters;    /* for the end */
+    ngx_queue_t                askers;     /* how things stand */
     ngx_msec_t                 interval;
     ngx_msec_t                 keep;
     size_t                     max;
     ngx_msec_t                 started;    /* ngx_current_msec */
     ngx_msec_t                 until;      /* who waits longest */
-    ngx_str_t                  callback;   /* its key in Redis, or empty */
-    ngx_msec_t                 patience;
+    ngx_msec_t                 patience;   /* ms between polls, at least */
     ngx_uint_t                 polls;
     ngx_uint_t                 put_off;
     ngx_uint_t                 refusals;
-    ngx_pool_t                *answers;    /* of one poll */
+    ngx_pool_t                *answers;    /* of one step */
+    ngx_zapier_run_ask_t      *ask;        /* in answers, or NULL */
     ngx_event_t                timer;
-    ngx_zapier_run_ask_t       ask;
+    ngx_msec_t                 due;        /* the next step; if the timer
+                                              fires before it is a look */
     ngx_zapier_run_poll_t      poll;
     unsigned                   asking:1;
     unsigned                   heard:1;    /* that it is finished, while a
@@ -226,7 +238,14 @@ typedef struct {
     unsigned                   ending:1;
 } ngx_zapier_run_flight_t;
 
+/* The next step comes then. */
 void ngx_zapier_run_arm(ngx_zapier_run_flight_t *flight, uint64_t delay);
+
+/* The same, and nobody is to be told anything before. */
+void ngx_zapier_run_rest(ngx_zapier_run_flight_t *flight, uint64_t delay);
+
+/* The memory of a step; NGX_ERROR: it is put off. */
+ngx_int_t ngx_zapier_run_memory(ngx_zapier_run_flight_t *flight);
 
 /*
  * Tells all who wait, or those who want to know how things stand; the
@@ -235,17 +254,42 @@ void ngx_zapier_run_arm(ngx_zapier_run_flight_t *flight, uint64_t delay);
 void ngx_zapier_run_tell(ngx_zapier_run_flight_t *flight,
     ngx_zapier_run_state_e state, ngx_str_t *body, ngx_uint_t all);
 
+/* That of a run; NULL: nobody waits for it. */
+ngx_zapier_run_flight_t *ngx_zapier_run_find(ngx_zapier_runs_t *runs,
+    ngx_zapier_run_key_t *key);
+
+
+/* ngx_zapier_run_wake.c */
+
+/* ms between looks at what other workers have found out */
+#define NGX_ZAPIER_RUN_TICK        20
+
+void ngx_zapier_run_tick(ngx_event_t *ev);
+
 /* Another node tells that a run is finished. */
 void ngx_zapier_run_heard(ngx_zapier_runs_t *runs, ngx_str_t *tenant,
     ngx_str_t *id);
+
+/* This worker has got to know it, and the table has it. */
+void ngx_zapier_run_wake(ngx_zapier_runs_t *runs, ngx_zapier_run_key_t *key);
 
 
 /* ngx_zapier_run_poll.c: what a flight does when its timer fires; it may be
  * gone then */
 
 void ngx_zapier_run_step(ngx_zapier_run_flight_t *flight);
-void ngx_zapier_run_expected(ngx_zapier_run_ask_t *ask);
-void ngx_zapier_run_asked_handler(ngx_zapier_run_ask_t *ask);
+
+/* If the table knows the end, tells it; else 0. */
+ngx_uint_t ngx_zapier_run_look(ngx_zapier_run_flight_t *flight);
+
+/* Asks Redis: NGX_AGAIN or NGX_ERROR. */
+ngx_int_t ngx_zapier_run_inquire(ngx_zapier_run_flight_t *flight,
+    ngx_uint_t urgent);
+
+/* Tells Redis which callback will end it, and asks whether it has come: as
+ * above. */
+ngx_int_t ngx_zapier_run_announce(ngx_zapier_run_flight_t *flight,
+    ngx_str_t *callback, ngx_msec_t delay);
 
 /* ms until the next poll, if one was made just now. */
 ngx_msec_t ngx_zapier_run_delay(ngx_zapier_run_flight_t *flight);

@@ -72,11 +72,11 @@ ngx_zapier_runs_init(ngx_conf_t *cf, ngx_zapier_runs_t *runs)
 
 void
 ngx_zapier_run_key(ngx_zapier_runs_t *runs, ngx_zapier_run_key_t *key,
-    ngx_str_t *tenant, ngx_str_t *id)
+    u_char *p, ngx_str_t *tenant, ngx_str_t *id)
 {
-    u_char  *p;
+    key->data = p;
 
-    p = ngx_cpymem(key->data, tenant->data, tenant->len);
+    p = ngx_cpymem(p, tenant->data, tenant->len);
     *p++ = LF;
     p = ngx_cpymem(p, id->data, id->len);
 
@@ -167,7 +167,7 @@ ngx_zapier_run_known(ngx_zapier_runs_t *runs, ngx_zapier_run_key_t *key,
         && entry->finished
         && entry->expires > ngx_zapier_clock())
     {
-        rc = ngx_zapier_run_copy(entry, pool, body);
+        rc = pool ? ngx_zapier_run_copy(entry, pool, body) : NGX_OK;
     }
 
     ngx_zapier_shm_unlock(runs->shm);
@@ -236,17 +236,19 @@ ngx_zapier_run_finished(ngx_zapier_runs_t *runs, ngx_zapier_run_key_t *key,
 
 
 ngx_int_t
-ngx_zapier_run_news(ngx_zapier_runs_t *runs, uint64_t *seq, uint32_t *hashes,
-    ngx_uint_t *n)
+ngx_zapier_run_news(ngx_zapier_runs_t *runs, uint64_t *seq, uint32_t *hash)
 {
     uint64_t                  last;
     ngx_zapier_run_shared_t  *shared;
 
     shared = ngx_zapier_shm_data(&runs->table);
     last = shared->seq;
-    *n = 0;
 
     ngx_memory_barrier();
+
+    if (*seq == last) {
+        return NGX_DONE;
+    }
 
     /* half of the ring may be written to while it is read */
 
@@ -255,9 +257,7 @@ ngx_zapier_run_news(ngx_zapier_runs_t *runs, uint64_t *seq, uint32_t *hashes,
         return NGX_DECLINED;
     }
 
-    while (*seq != last) {
-        hashes[(*n)++] = shared->ring[(*seq)++ % NGX_ZAPIER_RUN_RING];
-    }
+    *hash = shared->ring[(*seq)++ % NGX_ZAPIER_RUN_RING];
 
     return NGX_OK;
 }

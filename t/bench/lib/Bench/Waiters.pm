@@ -10,7 +10,7 @@ use strict;
 use warnings;
 
 use IO::Socket::INET ();
-use List::Util qw(max);
+use List::Util qw(max min);
 use Socket qw(SOL_SOCKET SO_LINGER);
 use Time::HiRes qw(sleep time);
 
@@ -108,12 +108,19 @@ sub hold {
         $path .= $run->{id};
     }
 
-    $self->settle($gateway);
+    $self->settle($gateway, scalar @first);
 
     my $before = private_memory($gateway->{worker});
 
-    push @clients, $self->open_client($path) for 1 .. $n;
-    $self->settle($gateway);
+    # each batch has connections to the upstream for a while
+    while (@clients < $n) {
+        push @clients, map { $self->open_client($path) }
+                       1 .. min($SPARE / 2, $n - @clients);
+        $self->await(sub { $self->started() >= @clients })
+            if $path =~ m{action-runs\z};
+    }
+
+    $self->settle($gateway, $n);
 
     my %r = (waiters => $n,
              bytes => (private_memory($gateway->{worker}) - $before) / $n);
@@ -163,23 +170,41 @@ sub open_client {
 }
 
 
-# Waits until the worker has nothing to do any more.
-sub settle {
-    my ($self, $gateway) = @_;
-    my ($idle, $last) = (0, -1);
+sub await {
+    my ($self, $condition) = @_;
 
     for (1 .. 600) {
+        return if $condition->();
+        sleep 0.1;
+    }
+
+    die "the gateway does not come to rest\n";
+}
+
+
+# Runs that the upstream has started.
+sub started {
+    my ($self) = @_;
+
+    return scalar(() = slurp("$self->{setup}{dir}/logs/runs.txt") =~ /\n/g);
+}
+
+
+# Waits until the worker has so many files open and nothing to do any more.
+sub settle {
+    my ($self, $gateway, $files) = @_;
+    my ($idle, $last) = (0, -1);
+
+    $self->await(sub {
         my $now = Bench::Server::cpu_time($gateway->{worker});
 
         # a worker that only looks at its timers takes some, too
         $idle = $now - $last < 5e6 ? $idle + 1 : 0;
         $last = $now;
 
-        return if $idle == 5;
-        sleep 0.1;
-    }
-
-    die "the gateway does not come to rest\n";
+        return $idle >= 5
+               && (() = glob "/proc/$gateway->{worker}/fd/*") >= $files;
+    });
 }
 
 
@@ -261,8 +286,10 @@ sub wake_each {
     my $http = $self->connect_client;
     my @times;
 
-    for my $i (0 .. 200) {
-        my $client = $clients->[$i * int @$clients / 201];
+    my $n = min(200, $#$clients);
+
+    for my $i (0 .. $n) {
+        my $client = $clients->[int $i * $#$clients / $n];
         my $sent = $self->call_back($http, $url->{$client->{id}},
                                     $client->{id});
         my $text = answer($client->{socket});
