@@ -237,9 +237,9 @@ qr/"Authorization: Bearer (?:one|two)"$/
         sub_filter        https://api.zapier.com/  $scheme://$http_host/;
     }
 --- request
-GET /v2/actions?limit=10&offset=20
+GET /v2/actions?limit=10&offset=10
 --- response_body_like chomp
-"next":"http://localhost/v2/actions\?limit=10&offset=30","prev":"http://localhost/v2/actions\?limit=10&offset=0"
+"next":"http://localhost/v2/actions\?limit=10&offset=20","prev":"http://localhost/v2/actions\?limit=10&offset=0"
 --- response_body_unlike: api\.zapier\.com
 
 

@@ -111,7 +111,7 @@ ngx_int_t ngx_http_zapier_action_parsed(ngx_http_request_t *r,
 void ngx_http_zapier_action_exit_worker(void);
 
 
-/* ngx_http_zapier_poll.c: what GETs need to know, for
+/* ngx_http_zapier_poll_origin.c: what GETs need to know, for
  * ngx_zapier_lookup_t.origin; lookup->data is the context */
 
 void *ngx_http_zapier_lookup_origin(ngx_zapier_lookup_t *lookup,

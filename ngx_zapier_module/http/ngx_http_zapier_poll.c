@@ -13,9 +13,8 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_module.h>
-#include <ngx_http_zapier_action.h>
 #include <ngx_http_zapier_alone.h>
-#include <ngx_http_zapier_queue.h>
+#include <ngx_http_zapier_poll.h>
 #include <ngx_http_zapier_run.h>
 
 
@@ -25,28 +24,6 @@
 
 /* one part of so many of a limit is for new runs */
 #define NGX_HTTP_ZAPIER_POLL_SPARE  10
-
-
-typedef struct {
-    ngx_http_conf_ctx_t       *server;
-    void                     **loc_conf;
-    ngx_http_handler_pt        content_handler;
-    ngx_int_t                  phase_handler;
-    uint32_t                   hash;
-    ngx_msec_t                 patience;   /* ms that it may wait for quota */
-    unsigned                   dry:1;
-    unsigned                   elsewhere:1; /* uri is a location's own */
-    ngx_str_t                  uri;
-
-    /* of the claim */
-    ngx_uint_t                 nscopes;
-    ngx_zapier_limit_scope_t  *scopes;
-    ngx_str_t                  tag;
-    ngx_uint_t                 fallback;
-    uint32_t                   open_calls;
-    uint32_t                   open_time;
-    ngx_uint_t                 patient;
-} ngx_http_zapier_origin_t;
 
 
 struct ngx_http_zapier_poll_s {
@@ -63,13 +40,6 @@ struct ngx_http_zapier_poll_s {
 };
 
 
-static ngx_http_zapier_origin_t *ngx_http_zapier_poll_create_origin(
-    ngx_http_zapier_ctx_t *ctx, ngx_pool_t *pool);
-static ngx_int_t ngx_http_zapier_poll_scopes(
-    ngx_http_zapier_origin_t *origin, ngx_http_zapier_ctx_t *ctx,
-    ngx_pool_t *pool);
-static void ngx_http_zapier_poll_claim(ngx_http_zapier_origin_t *origin,
-    ngx_zapier_limit_claim_t *claim);
 static ngx_uint_t ngx_http_zapier_poll_scarce(
     ngx_http_zapier_origin_t *origin);
 static void ngx_http_zapier_poll_next(void);
@@ -88,185 +58,6 @@ static void ngx_http_zapier_poll_free(ngx_http_zapier_poll_t *x);
 
 static ngx_queue_t  ngx_http_zapier_polls;
 static ngx_uint_t   ngx_http_zapier_polls_busy;
-
-
-void *
-ngx_http_zapier_poll_origin(ngx_zapier_run_wait_t *wait, ngx_pool_t *pool)
-{
-    u_char                      *p;
-    ngx_str_t                    uri;
-    ngx_http_request_t          *r;
-    ngx_http_zapier_ctx_t       *ctx;
-    ngx_http_zapier_origin_t    *origin;
-    ngx_http_zapier_loc_conf_t  *zlcf;
-
-    ctx = wait->data;
-    r = ctx->request;
-
-    origin = ngx_http_zapier_poll_create_origin(ctx, pool);
-    if (origin == NULL) {
-        return NULL;
-    }
-
-    zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
-
-    origin->patience = zlcf->queue ? zlcf->queue->time : 0;
-
-    /* the run that a GET is about, or what a POST has added one to */
-
-    uri = r->uri;
-
-    while (uri.len > 1 && uri.data[uri.len - 1] == '/') {
-        uri.len--;
-    }
-
-    if (!ctx->run->post) {
-        uri.len -= wait->id.len + 1;
-    }
-
-    p = ngx_pnalloc(pool, uri.len + 1 + wait->id.len);
-    if (p == NULL) {
-        return NULL;
-    }
-
-    origin->uri.data = p;
-
-    p = ngx_cpymem(p, uri.data, uri.len);
-    *p++ = '/';
-    p = ngx_cpymem(p, wait->id.data, wait->id.len);
-
-    origin->uri.len = p - origin->uri.data;
-
-    return origin;
-}
-
-
-void *
-ngx_http_zapier_lookup_origin(ngx_zapier_lookup_t *lookup, ngx_pool_t *pool)
-{
-    ngx_uint_t                 i;
-    ngx_http_zapier_ctx_t     *ctx;
-    ngx_zapier_limit_claim_t  *claim;
-    ngx_http_zapier_origin_t  *origin;
-
-    ctx = lookup->data;
-
-    origin = ngx_http_zapier_poll_create_origin(ctx, pool);
-    if (origin == NULL) {
-        return NULL;
-    }
-
-    origin->elsewhere = 1;
-    origin->uri = lookup->uri;
-    origin->patience = ngx_http_zapier_queue_time(ctx->request, ctx);
-
-    /* it is a part of the caller's own call */
-
-    claim = &ctx->claim;
-    origin->patient = claim->patient;
-
-    for (i = 0; i < claim->nscopes; i++) {
-        origin->scopes[i].party = claim->scopes[i].party;
-        origin->scopes[i].weight = claim->scopes[i].weight;
-    }
-
-    return origin;
-}
-
-
-static ngx_http_zapier_origin_t *
-ngx_http_zapier_poll_create_origin(ngx_http_zapier_ctx_t *ctx,
-    ngx_pool_t *pool)
-{
-    ngx_http_request_t        *r;
-    ngx_http_core_srv_conf_t  *cscf;
-    ngx_http_zapier_origin_t  *origin;
-
-    r = ctx->request;
-
-    origin = ngx_pcalloc(pool, sizeof(ngx_http_zapier_origin_t));
-    if (origin == NULL) {
-        return NULL;
-    }
-
-    cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
-
-    origin->server = cscf->ctx;
-    origin->loc_conf = r->loc_conf;
-    origin->content_handler = r->content_handler;
-    origin->phase_handler = r->phase_handler;
-    origin->hash = ctx->hash;
-    origin->dry = ctx->dry;
-
-    if (ngx_http_zapier_poll_scopes(origin, ctx, pool) != NGX_OK) {
-        return NULL;
-    }
-
-    return origin;
-}
-
-
-/* One unit of each scope; keys that are made of the request are as there. */
-
-static ngx_int_t
-ngx_http_zapier_poll_scopes(ngx_http_zapier_origin_t *origin,
-    ngx_http_zapier_ctx_t *ctx, ngx_pool_t *pool)
-{
-    ngx_uint_t                 i;
-    ngx_zapier_limit_claim_t  *claim;
-    ngx_zapier_limit_scope_t  *scope;
-
-    claim = &ctx->claim;
-
-    origin->nscopes = claim->nscopes;
-    origin->fallback = claim->fallback;
-    origin->open_calls = claim->open_calls;
-    origin->open_time = claim->open_time;
-
-    origin->tag.len = claim->tag.len;
-    origin->tag.data = ngx_pstrdup(pool, &claim->tag);
-    origin->scopes = ngx_pcalloc(pool, claim->nscopes
-                                       * sizeof(ngx_zapier_limit_scope_t));
-
-    if (origin->tag.data == NULL || origin->scopes == NULL) {
-        return NGX_ERROR;
-    }
-
-    for (i = 0; i < origin->nscopes; i++) {
-        scope = &origin->scopes[i];
-
-        scope->zone = claim->scopes[i].zone;
-        scope->hash = claim->scopes[i].hash;
-        scope->units = 1;
-        ngx_zapier_limit_tag(scope, &origin->tag);
-        scope->key.len = claim->scopes[i].key.len;
-
-        scope->key.data = ngx_pstrdup(pool, &claim->scopes[i].key);
-        if (scope->key.data == NULL) {
-            return NGX_ERROR;
-        }
-    }
-
-    return NGX_OK;
-}
-
-
-static void
-ngx_http_zapier_poll_claim(ngx_http_zapier_origin_t *origin,
-    ngx_zapier_limit_claim_t *claim)
-{
-    ngx_memzero(claim, sizeof(ngx_zapier_limit_claim_t));
-
-    claim->nscopes = origin->nscopes;
-    claim->tag = origin->tag;
-    claim->fallback = origin->fallback;
-    claim->open_calls = origin->open_calls;
-    claim->open_time = origin->open_time;
-    claim->patient = origin->patient;
-
-    ngx_memcpy(claim->scopes, origin->scopes,
-               origin->nscopes * sizeof(ngx_zapier_limit_scope_t));
-}
 
 
 ngx_int_t

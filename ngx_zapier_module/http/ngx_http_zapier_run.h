@@ -95,7 +95,7 @@ void ngx_http_zapier_text_init(ngx_http_zapier_text_t *text,
 void ngx_http_zapier_text_add(ngx_http_zapier_text_t *text, ngx_chain_t *in);
 
 
-/* ngx_http_zapier_poll.c */
+/* ngx_http_zapier_poll.c, ngx_http_zapier_poll_origin.c */
 
 /* What polls need to know of r; for ngx_zapier_run_wait_t.origin. */
 void *ngx_http_zapier_poll_origin(ngx_zapier_run_wait_t *wait,

@@ -90,6 +90,8 @@ sub page ($self, $c, $scope, @all) {
     my $url    = 'https://api.zapier.com' . $c->req->url->path;
     my $query  = $c->req->query_params->clone->remove('client_id');
 
+    my $count  = @all;
+
     my @data = grep { $_ } @all[$offset .. $offset + $limit - 1];
     my $link = sub ($at) {
         "$url?" . $query->merge(limit => $limit, offset => $at);
@@ -103,11 +105,11 @@ sub page ($self, $c, $scope, @all) {
 
     $self->give($c, [scope => $scope, client_id => 1], {
         links => {
-            next => $offset + $limit < @all ? $link->($offset + $limit)
-                                            : undef,
+            next => $offset + $limit < $count ? $link->($offset + $limit)
+                                              : undef,
             prev => $offset ? $link->(0) : undef,
         },
-        meta => {count => scalar @all, limit => $limit, offset => $offset},
+        meta => {count => $count, limit => $limit, offset => $offset},
         data => \@data,
     });
 }
