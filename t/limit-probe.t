@@ -78,13 +78,20 @@ sub closed { ask($_[0])->{status} == 429 }
 subtest 'one goes, the others wait for its answer' => sub {
     opening('t1');
 
-    my $probe = start('t1', {delay => 600, status => 200});
+    my $probe = start('t1', {delay => 1500, status => 200});
     $sandbox->requests(wait => 1);
 
-    my @r = map { $_->read } map { start('t1') } 1 .. 40;
-    my %pids = map { $_->{headers}{'x-pid'} => 1 } @r;
+    # one worker may accept a whole crowd
 
-    is count(429, @r), 40, 'all others are refused';
+    my (@r, %pids);
+
+    for (1 .. 5) {
+        push @r, map { $_->read } map { start('t1') } 1 .. 40;
+        %pids = map { $_->{headers}{'x-pid'} => 1 } @r;
+        last if keys %pids == 2;
+    }
+
+    is count(429, @r), scalar @r, 'all others are refused';
     is keys %pids, 2, 'in both workers';
     is $r[0]{headers}{'retry-after'}, 1, 'for a moment';
     like $r[0]{body}, qr/"rate_limited"/, 'as usual';
