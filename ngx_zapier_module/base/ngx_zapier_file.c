@@ -7,6 +7,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_zapier_file.h>
+#include <ngx_zapier_wipe.h>
 
 
 #define NGX_ZAPIER_FILE_LINE_LEN  4096
@@ -56,7 +57,7 @@ ngx_zapier_file_line(ngx_conf_t *cf, ngx_str_t *name, const char *owner,
 
 done:
 
-    ngx_explicit_memzero(buf, sizeof(buf));
+    ngx_zapier_wipe(buf, sizeof(buf));
 
     return rc;
 }
@@ -187,7 +188,7 @@ ngx_zapier_file_zero(void *data)
 {
     ngx_str_t *line = data;
 
-    ngx_explicit_memzero(line->data, line->len);
+    ngx_zapier_wipe(line->data, line->len);
 
     (void) munmap(line->data, line->len);
 }

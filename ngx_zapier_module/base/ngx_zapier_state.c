@@ -7,6 +7,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_zapier_state.h>
+#include <ngx_zapier_wipe.h>
 
 #if (NGX_SSL)
 #include <openssl/crypto.h>
@@ -49,7 +50,7 @@ ngx_zapier_state_key(ngx_str_t *secret, ngx_str_t *realm, u_char *key)
                                    realm->len, key);
     }
 
-    ngx_explicit_memzero(purpose, sizeof(purpose));
+    ngx_zapier_wipe(purpose, sizeof(purpose));
 
     return rc;
 }
@@ -141,7 +142,7 @@ ngx_zapier_state_verifier(u_char *key, u_char *nonce, u_char *verifier)
     dst.data = verifier;
 
     ngx_encode_base64url(&dst, &src);
-    ngx_explicit_memzero(digest, sizeof(digest));
+    ngx_zapier_wipe(digest, sizeof(digest));
 
     return NGX_OK;
 }

@@ -11,6 +11,7 @@
 #include <ngx_http_zapier_action.h>
 #include <ngx_http_zapier_bulk.h>
 #include <ngx_http_zapier_managed.h>
+#include <ngx_zapier_wipe.h>
 
 
 static ngx_int_t ngx_http_zapier_action_wait(ngx_http_request_t *r,
@@ -118,8 +119,8 @@ ngx_http_zapier_action_wait(ngx_http_request_t *r,
 
         /* if there is a token, it is asked for again afterwards */
 
-        ngx_explicit_memzero(ctx->token.authorization.data,
-                             ctx->token.authorization.len);
+        ngx_zapier_wipe(ctx->token.authorization.data,
+                        ctx->token.authorization.len);
         ctx->token.authorization.len = 0;
 
         ctx->state = NGX_HTTP_ZAPIER_ACTION_WAIT;

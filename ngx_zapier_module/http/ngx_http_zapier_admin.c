@@ -10,6 +10,7 @@
 #include <ngx_http.h>
 #include <ngx_http_zapier_admin.h>
 #include <ngx_http_zapier_directive.h>
+#include <ngx_zapier_wipe.h>
 
 
 /* KIND, KIND/NAME or KIND/NAME/ACTION below the location's URI */
@@ -510,6 +511,6 @@ ngx_http_zapier_admin_cleanup(void *data)
 
     /* an unsent command points to them no more */
 
-    ngx_explicit_memzero(admin->body.data, admin->body.len);
-    ngx_explicit_memzero(admin->secrets.data, admin->secrets.len);
+    ngx_zapier_wipe(admin->body.data, admin->body.len);
+    ngx_zapier_wipe(admin->secrets.data, admin->secrets.len);
 }

@@ -10,6 +10,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_admin.h>
+#include <ngx_zapier_wipe.h>
 
 
 static void ngx_http_zapier_admin_body_handler(ngx_http_request_t *r);
@@ -140,7 +141,7 @@ ngx_http_zapier_admin_take(ngx_http_zapier_admin_t *admin)
         ngx_memcpy(admin->body.data + admin->body.len, b->pos, len);
         admin->body.len += len;
 
-        ngx_explicit_memzero(b->pos, len);
+        ngx_zapier_wipe(b->pos, len);
         b->pos = b->last;
     }
 

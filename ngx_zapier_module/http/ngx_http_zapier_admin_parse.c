@@ -8,8 +8,8 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_admin.h>
-#include <jansson.h>
-#include <malloc.h>
+#include <ngx_zapier_jansson.h>
+#include <ngx_zapier_wipe.h>
 
 
 typedef struct {
@@ -27,7 +27,6 @@ typedef struct {
 } ngx_http_zapier_admin_walk_t;
 
 
-static void ngx_http_zapier_admin_free(void *p);
 static ngx_int_t ngx_http_zapier_admin_members(
     ngx_http_zapier_admin_walk_t *walk, json_t *root);
 static ngx_int_t ngx_http_zapier_admin_member(
@@ -71,8 +70,6 @@ ngx_http_zapier_admin_parse(ngx_http_zapier_admin_t *admin,
     json_t                        *root;
     ngx_int_t                      rc;
     json_error_t                   error;
-    json_free_t                    f;
-    json_malloc_t                  m;
     ngx_http_zapier_admin_walk_t   walk;
 
     walk.admin = admin;
@@ -86,13 +83,8 @@ ngx_http_zapier_admin_parse(ngx_http_zapier_admin_t *admin,
         return NGX_ERROR;
     }
 
-    /* jansson gives memory back as it is, with the secrets */
-
-    json_get_alloc_funcs(&m, &f);
-    json_set_alloc_funcs(malloc, ngx_http_zapier_admin_free);
-
-    root = json_loadb((char *) admin->body.data, admin->body.len,
-                      JSON_REJECT_DUPLICATES, &error);
+    root = ngx_zapier_jansson_load(&admin->body, JSON_REJECT_DUPLICATES,
+                                   &error);
 
     if (root == NULL) {
         ngx_http_zapier_admin_syntax(&walk, &error);
@@ -100,26 +92,12 @@ ngx_http_zapier_admin_parse(ngx_http_zapier_admin_t *admin,
 
     } else {
         rc = ngx_http_zapier_admin_members(&walk, root);
-        json_decref(root);
+        ngx_zapier_jansson_free(root);
     }
 
-    json_set_alloc_funcs(m, f);
-
-    ngx_explicit_memzero(admin->body.data, admin->body.len);
+    ngx_zapier_wipe(admin->body.data, admin->body.len);
 
     return (rc == NGX_ERROR) ? NGX_ERROR : walk.n;
-}
-
-
-/* The system's own memory, so it does not matter who has got it when. */
-
-static void
-ngx_http_zapier_admin_free(void *p)
-{
-    if (p != NULL) {
-        ngx_explicit_memzero(p, malloc_usable_size(p));
-        free(p);
-    }
 }
 
 
@@ -280,7 +258,7 @@ ngx_http_zapier_admin_syntax(ngx_http_zapier_admin_walk_t *walk,
 
     fault->offset = ngx_max(error->position, 0);
 
-    ngx_explicit_memzero(error, sizeof(json_error_t));
+    ngx_zapier_wipe(error, sizeof(json_error_t));
 }
 
 

@@ -15,6 +15,7 @@
 #include <ngx_http_zapier_alone.h>
 #include <ngx_http_zapier_bulk.h>
 #include <ngx_http_zapier_idem.h>
+#include <ngx_zapier_wipe.h>
 
 
 static ngx_int_t ngx_http_zapier_bulk_check(ngx_http_zapier_bulk_t *bulk,
@@ -222,8 +223,8 @@ ngx_http_zapier_bulk_start(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
     /* it was to be had, each item asks for its own */
 
-    ngx_explicit_memzero(ctx->token.authorization.data,
-                         ctx->token.authorization.len);
+    ngx_zapier_wipe(ctx->token.authorization.data,
+                    ctx->token.authorization.len);
     ctx->token.authorization.len = 0;
 
     bulk->since = ngx_current_msec;

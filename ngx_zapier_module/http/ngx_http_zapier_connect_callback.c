@@ -10,6 +10,7 @@
 #include <ngx_http.h>
 #include <ngx_http_zapier_connect.h>
 #include <ngx_zapier_oauth.h>
+#include <ngx_zapier_wipe.h>
 
 
 typedef struct {
@@ -289,7 +290,7 @@ ngx_http_zapier_connect_read_state(ngx_http_zapier_connect_t *connect,
 
     rc = ngx_zapier_state_read(key, text, buf, &connect->state);
 
-    ngx_explicit_memzero(key, sizeof(key));
+    ngx_zapier_wipe(key, sizeof(key));
 
     if (rc == NGX_OK) {
         connect->ctx->tenant = connect->state.tenant;

@@ -17,6 +17,7 @@
 #include <ngx_zapier_clock.h>
 #include <ngx_zapier_redis_resp.h>
 #include <ngx_zapier_token_store.h>
+#include <ngx_zapier_wipe.h>
 
 
 /* how long to go on trying to put the pair, in timeouts of
@@ -229,8 +230,8 @@ ngx_http_zapier_grant_params(ngx_http_zapier_grant_t *grant)
         rc = ngx_http_zapier_grant_copy(grant, "code_verifier", &value);
     }
 
-    ngx_explicit_memzero(key, sizeof(key));
-    ngx_explicit_memzero(verifier, sizeof(verifier));
+    ngx_zapier_wipe(key, sizeof(key));
+    ngx_zapier_wipe(verifier, sizeof(verifier));
 
     return rc;
 }

@@ -8,6 +8,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include <ngx_http_zapier_connect.h>
+#include <ngx_zapier_wipe.h>
 
 
 /* what stands in the arguments of the authorize URL */
@@ -202,10 +203,10 @@ ngx_http_zapier_connect_state(ngx_http_zapier_connect_t *connect,
             rc = ngx_zapier_state_challenge(verifier, args->challenge.data);
         }
 
-        ngx_explicit_memzero(verifier, sizeof(verifier));
+        ngx_zapier_wipe(verifier, sizeof(verifier));
     }
 
-    ngx_explicit_memzero(key, sizeof(key));
+    ngx_zapier_wipe(key, sizeof(key));
 
     return rc;
 }

@@ -12,6 +12,7 @@
 #include <ngx_http_zapier_bulk.h>
 #include <ngx_http_zapier_idem.h>
 #include <ngx_http_zapier_run.h>
+#include <ngx_zapier_wipe.h>
 
 
 static void ngx_http_zapier_cleanup(void *data);
@@ -178,7 +179,7 @@ ngx_http_zapier_forget(ngx_http_zapier_ctx_t *ctx)
     b = u->request_bufs->buf;
 
     if (b->temporary) {
-        ngx_explicit_memzero(b->start, b->last - b->start);
+        ngx_zapier_wipe(b->start, b->last - b->start);
     }
 }
 

@@ -19,6 +19,7 @@
 #include <ngx_http_zapier_module.h>
 #include <ngx_http_zapier_alone.h>
 #include <ngx_http_zapier_oauth.h>
+#include <ngx_zapier_wipe.h>
 
 
 /*
@@ -414,7 +415,7 @@ ngx_http_zapier_oauth_free(ngx_http_zapier_exchange_t *x)
     }
 
     if (x->answer.start != NULL) {
-        ngx_explicit_memzero(x->answer.start, x->answer.end - x->answer.start);
+        ngx_zapier_wipe(x->answer.start, x->answer.end - x->answer.start);
     }
 
     ngx_destroy_pool(x->pool);

@@ -11,6 +11,7 @@
 #include <ngx_http_zapier_oauth.h>
 #include <ngx_http_zapier_retry.h>
 #include <ngx_zapier_ratelimit.h>
+#include <ngx_zapier_wipe.h>
 
 
 static ngx_uint_t ngx_http_zapier_oauth_sent(ngx_http_request_t *r);
@@ -227,13 +228,12 @@ ngx_http_zapier_oauth_wipe(ngx_http_upstream_t *u)
         /* the body is the caller's */
 
         if (cl->buf->temporary) {
-            ngx_explicit_memzero(cl->buf->start,
-                                 cl->buf->end - cl->buf->start);
+            ngx_zapier_wipe(cl->buf->start, cl->buf->end - cl->buf->start);
         }
     }
 
     if (u->buffer.start != NULL) {
-        ngx_explicit_memzero(u->buffer.start, u->buffer.end - u->buffer.start);
+        ngx_zapier_wipe(u->buffer.start, u->buffer.end - u->buffer.start);
     }
 }
 

@@ -13,6 +13,7 @@
 #include <ngx_http_zapier_directive.h>
 #include <ngx_http_zapier_queue.h>
 #include <ngx_http_zapier_run.h>
+#include <ngx_zapier_wipe.h>
 
 
 #define NGX_HTTP_ZAPIER_QUEUE_TIME_MAX  3600000
@@ -235,8 +236,8 @@ ngx_http_zapier_queue_handler(ngx_zapier_limit_waiter_t *waiter)
             ctx->claimed = 1;
             ctx->state = NGX_HTTP_ZAPIER_TOKEN;
 
-            ngx_explicit_memzero(ctx->token.authorization.data,
-                                 ctx->token.authorization.len);
+            ngx_zapier_wipe(ctx->token.authorization.data,
+                            ctx->token.authorization.len);
         }
     }
 

@@ -9,6 +9,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_zapier_redis_topology.h>
+#include <ngx_zapier_wipe.h>
 
 
 static ngx_zapier_redis_call_t *ngx_zapier_redis_call_create(
@@ -131,7 +132,7 @@ ngx_zapier_redis_call_free(ngx_zapier_redis_call_t *call)
         call->caller->call = NULL;
     }
 
-    ngx_explicit_memzero(call, call->size);
+    ngx_zapier_wipe(call, call->size);
     ngx_free(call);
 }
 

@@ -12,6 +12,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_zapier_redis_link.h>
+#include <ngx_zapier_wipe.h>
 
 
 /* pieces read before others get their turn */
@@ -123,7 +124,7 @@ ngx_zapier_redis_link_receive(ngx_zapier_redis_link_t *link,
 
     rc = ngx_zapier_redis_reader_feed(link->reader, buf, n);
 
-    ngx_explicit_memzero(buf, n);
+    ngx_zapier_wipe(buf, n);
 
     if (rc != NGX_OK) {
         ngx_zapier_redis_link_fail(link);
@@ -322,7 +323,7 @@ ngx_zapier_redis_link_written(ngx_zapier_redis_link_t *link)
         return;
     }
 
-    ngx_explicit_memzero(link->out, link->out_last - link->out);
+    ngx_zapier_wipe(link->out, link->out_last - link->out);
 
     link->out_pos = link->out;
     link->out_last = link->out;

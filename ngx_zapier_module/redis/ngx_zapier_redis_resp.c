@@ -2,6 +2,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_zapier_redis_resp.h>
+#include <ngx_zapier_wipe.h>
 
 #include <hiredis/hiredis.h>
 
@@ -127,7 +128,7 @@ ngx_zapier_redis_format_free(ngx_str_t *text)
         return;
     }
 
-    ngx_explicit_memzero(text->data, text->len);
+    ngx_zapier_wipe(text->data, text->len);
     redisFreeCommand((char *) text->data);
 
     ngx_str_null(text);
@@ -169,7 +170,7 @@ ngx_zapier_redis_reader_free(ngx_zapier_redis_reader_t *reader)
     r = reader->hiredis;
 
     if (r->buf) {
-        ngx_explicit_memzero(r->buf, r->len);
+        ngx_zapier_wipe(r->buf, r->len);
     }
 
     redisReaderFree(r);
@@ -226,7 +227,7 @@ ngx_zapier_redis_reader_room(ngx_zapier_redis_reader_t *reader, size_t len)
 
     buf = sdscatlen(buf, r->buf, r->len);
 
-    ngx_explicit_memzero(r->buf, r->len);
+    ngx_zapier_wipe(r->buf, r->len);
     sdsfree(r->buf);
     r->buf = buf;
 
@@ -258,7 +259,7 @@ ngx_zapier_redis_reader_reply(ngx_zapier_redis_reader_t *reader,
 
         /* consumed bytes were dropped, the rest was moved to the front */
 
-        ngx_explicit_memzero(r->buf + r->len, len - r->len);
+        ngx_zapier_wipe(r->buf + r->len, len - r->len);
     }
 
     if (object == NULL) {
@@ -330,7 +331,7 @@ ngx_zapier_redis_create_string(const redisReadTask *task, char *str,
 
     /* hiredis is done with these bytes but keeps them in its buffer */
 
-    ngx_explicit_memzero(str, len);
+    ngx_zapier_wipe(str, len);
 
     return reply;
 }
@@ -479,7 +480,7 @@ ngx_zapier_redis_refuse(const redisReadTask *task, const char *error)
     reader = task->privdata;
     reader->error = error;
 
-    ngx_explicit_memzero(reader->hiredis->buf, reader->hiredis->len);
+    ngx_zapier_wipe(reader->hiredis->buf, reader->hiredis->len);
 
     return NULL;
 }
@@ -507,7 +508,7 @@ ngx_zapier_redis_reply_free(ngx_zapier_redis_reply_t *reply)
         ngx_zapier_redis_reply_free(reply->elts[i]);
     }
 
-    ngx_explicit_memzero(reply, ngx_zapier_redis_reply_size(reply));
+    ngx_zapier_wipe(reply, ngx_zapier_redis_reply_size(reply));
     ngx_free(reply);
 }
 

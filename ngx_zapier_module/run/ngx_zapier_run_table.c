@@ -11,6 +11,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_zapier_run_private.h>
+#include <ngx_zapier_wipe.h>
 
 
 /* bytes of bodies: one part of so many of the zone */
@@ -355,7 +356,7 @@ ngx_zapier_run_drop(ngx_zapier_shm_table_t *table,
 
     ngx_memory_barrier();
 
-    ngx_explicit_memzero(p, entry->len);
+    ngx_zapier_wipe(p, entry->len);
     ngx_zapier_shm_free(table, p);
 }
 

@@ -13,6 +13,7 @@
 #include <ngx_core.h>
 #include <ngx_zapier_shm.h>
 #include <ngx_zapier_clock.h>
+#include <ngx_zapier_wipe.h>
 
 
 /*
@@ -147,7 +148,7 @@ ngx_zapier_shm_delete(ngx_zapier_shm_table_t *table,
 
     ngx_zapier_shm_end(tsh);
 
-    ngx_explicit_memzero(node, (size_t) node->size + node->key_len);
+    ngx_zapier_wipe(node, (size_t) node->size + node->key_len);
 
     ngx_slab_free_locked(table->shm->shpool, node);
 }

@@ -7,6 +7,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_zapier_oauth.h>
+#include <ngx_zapier_wipe.h>
 
 
 #define NGX_ZAPIER_OAUTH_BASIC  "Basic "
@@ -261,5 +262,5 @@ ngx_zapier_oauth_zero(void *data)
 {
     ngx_str_t  *secret = data;
 
-    ngx_explicit_memzero(secret->data, secret->len);
+    ngx_zapier_wipe(secret->data, secret->len);
 }

@@ -1,18 +1,14 @@
 
 /*
  * Answers of the token endpoint, see ngx_zapier_oauth.h.
- *
- * What jansson frees is not zeroed, so the strings of its tree are zeroed
- * before, and its lexer's buffer is filled with something else.  Left in
- * freed memory are the strings of an answer that is no valid JSON.
  */
 
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include <ngx_zapier_jansson.h>
 #include <ngx_zapier_oauth.h>
 #include <ngx_zapier_record.h>
-#include <jansson.h>
 
 
 /*
@@ -22,10 +18,7 @@
 #define NGX_ZAPIER_OAUTH_ECHO_LEN  16
 
 
-static json_t *ngx_zapier_oauth_load(ngx_str_t *text, ngx_log_t *log);
-static u_char *ngx_zapier_oauth_pad(u_char *p, size_t len);
-static void ngx_zapier_oauth_wipe(json_t *json);
-
+static json_t *ngx_zapier_oauth_load(ngx_str_t *text);
 static ngx_int_t ngx_zapier_oauth_granted(json_t *object, ngx_pool_t *pool,
     ngx_zapier_oauth_answer_t *answer);
 static ngx_int_t ngx_zapier_oauth_check(ngx_zapier_oauth_answer_t *answer,
@@ -50,7 +43,7 @@ ngx_int_t
 ngx_zapier_oauth_parse(ngx_zapier_oauth_call_t *call, ngx_pool_t *pool,
     ngx_zapier_oauth_answer_t *answer)
 {
-    json_t     *json, *object;
+    json_t     *json;
     ngx_int_t   rc;
     ngx_str_t   code;
 
@@ -64,10 +57,9 @@ ngx_zapier_oauth_parse(ngx_zapier_oauth_call_t *call, ngx_pool_t *pool,
         return NGX_OK;
     }
 
-    json = ngx_zapier_oauth_load(&call->answer, pool->log);
-    object = json_array_get(json, 1);
+    json = ngx_zapier_oauth_load(&call->answer);
 
-    ngx_zapier_oauth_code(object, &code);
+    ngx_zapier_oauth_code(json, &code);
 
     if (call->status < 300) {
 
@@ -77,7 +69,7 @@ ngx_zapier_oauth_parse(ngx_zapier_oauth_call_t *call, ngx_pool_t *pool,
         rc = NGX_DECLINED;
 
         if (call->status >= 200) {
-            rc = ngx_zapier_oauth_granted(object, pool, answer);
+            rc = ngx_zapier_oauth_granted(json, pool, answer);
         }
 
         if (rc == NGX_DECLINED && code.len == 0) {
@@ -99,114 +91,25 @@ ngx_zapier_oauth_parse(ngx_zapier_oauth_call_t *call, ngx_pool_t *pool,
         rc = ngx_zapier_oauth_error(pool, &code, &answer->error);
     }
 
-    ngx_zapier_oauth_wipe(json);
-    json_decref(json);
+    ngx_zapier_jansson_free(json);
 
     return rc;
 }
 
 
-/*
- * The answer as the second element of an array of three.  The other two are
- * strings as long as the answer: the first makes the lexer's buffer grow, so
- * that it never moves with a token in it, the last overwrites it.
- *
- * NULL: no JSON
- */
+/* NULL: no JSON */
 
 static json_t *
-ngx_zapier_oauth_load(ngx_str_t *text, ngx_log_t *log)
+ngx_zapier_oauth_load(ngx_str_t *text)
 {
-    u_char  *buf, *p;
-    size_t   len;
-    json_t  *json;
-
     if (text->len == 0 || text->len > NGX_ZAPIER_OAUTH_ANSWER_LEN) {
         return NULL;
     }
 
-    len = 3 * text->len + sizeof("[\"\",,\"\"]") - 1;
-
-    buf = ngx_alloc(len, log);
-    if (buf == NULL) {
-        return NULL;
-    }
-
-    p = buf;
-
-    *p++ = '[';
-    p = ngx_zapier_oauth_pad(p, text->len);
-    *p++ = ',';
-    p = ngx_cpymem(p, text->data, text->len);
-    *p++ = ',';
-    p = ngx_zapier_oauth_pad(p, text->len);
-    *p++ = ']';
-
     /* integers as doubles: a huge expires_in is no reason to lose a token */
 
-    json = json_loadb((char *) buf, len,
-                      JSON_REJECT_DUPLICATES|JSON_DECODE_INT_AS_REAL, NULL);
-
-    ngx_explicit_memzero(buf, len);
-    ngx_free(buf);
-
-    if (json != NULL && json_array_size(json) != 3) {
-        ngx_zapier_oauth_wipe(json);
-        json_decref(json);
-        return NULL;
-    }
-
-    return json;
-}
-
-
-static u_char *
-ngx_zapier_oauth_pad(u_char *p, size_t len)
-{
-    *p++ = '"';
-
-    ngx_memset(p, 'x', len);
-    p += len;
-
-    *p++ = '"';
-
-    return p;
-}
-
-
-/* jansson's own depth limit bounds the recursion */
-
-static void
-ngx_zapier_oauth_wipe(json_t *json)
-{
-    size_t       i;
-    json_t      *value;
-    const char  *key;
-
-    switch (json != NULL ? json_typeof(json) : JSON_NULL) {
-
-    case JSON_STRING:
-        ngx_explicit_memzero((void *) json_string_value(json),
-                             json_string_length(json));
-        break;
-
-    case JSON_ARRAY:
-        json_array_foreach(json, i, value) {
-            ngx_zapier_oauth_wipe(value);
-        }
-
-        break;
-
-    case JSON_OBJECT:
-        json_object_foreach(json, key, value) {
-            ngx_zapier_oauth_wipe(value);
-        }
-
-        break;
-
-    default:
-        break;
-    }
+    return ngx_zapier_jansson_load(text, JSON_REJECT_DUPLICATES
+                                         |JSON_DECODE_INT_AS_REAL, NULL);
 }
 
 

@@ -7,6 +7,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_zapier_token_rescue.h>
+#include <ngx_zapier_wipe.h>
 
 
 /* ms after a failed read when nobody waits who has a token to go on with */
@@ -321,5 +322,5 @@ ngx_zapier_token_zero(void *data)
 {
     ngx_str_t  *secret = data;
 
-    ngx_explicit_memzero(secret->data, secret->len);
+    ngx_zapier_wipe(secret->data, secret->len);
 }

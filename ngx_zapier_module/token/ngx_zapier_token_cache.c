@@ -11,6 +11,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_zapier_token_rescue.h>
+#include <ngx_zapier_wipe.h>
 
 
 /*
@@ -524,6 +525,6 @@ ngx_zapier_token_void(ngx_zapier_tokens_t *tokens,
 
     ngx_memory_barrier();
 
-    ngx_explicit_memzero(entry->data,
-                         entry->node.size - NGX_ZAPIER_TOKEN_ENTRY_SIZE);
+    ngx_zapier_wipe(entry->data,
+                    entry->node.size - NGX_ZAPIER_TOKEN_ENTRY_SIZE);
 }

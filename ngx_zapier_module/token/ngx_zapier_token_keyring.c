@@ -8,6 +8,7 @@
 #include <ngx_core.h>
 #include <ngx_zapier_base64.h>
 #include <ngx_zapier_token_keyring.h>
+#include <ngx_zapier_wipe.h>
 
 
 /* bytes of a file, comments included */
@@ -105,7 +106,7 @@ ngx_zapier_keyring_cleanup(void *data)
     if (mprotect(data, sizeof(ngx_zapier_keyring_t), PROT_READ|PROT_WRITE)
         == 0)
     {
-        ngx_explicit_memzero(data, sizeof(ngx_zapier_keyring_t));
+        ngx_zapier_wipe(data, sizeof(ngx_zapier_keyring_t));
     }
 
     (void) munmap(data, sizeof(ngx_zapier_keyring_t));
@@ -154,7 +155,7 @@ ngx_zapier_keyring_load(ngx_conf_t *cf, ngx_str_t *file,
         }
     }
 
-    ngx_explicit_memzero(buf, sizeof(buf));
+    ngx_zapier_wipe(buf, sizeof(buf));
 
     return (rc == NGX_OK) ? NGX_OK : NGX_ERROR;
 }
@@ -401,7 +402,7 @@ ngx_zapier_keyring_decode(u_char *key, ngx_str_t *word)
         }
     }
 
-    ngx_explicit_memzero(buf, sizeof(buf));
+    ngx_zapier_wipe(buf, sizeof(buf));
 
     return rc;
 }

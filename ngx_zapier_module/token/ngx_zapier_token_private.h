@@ -15,6 +15,7 @@
 #include <ngx_zapier_record.h>
 #include <ngx_zapier_token.h>
 #include <ngx_zapier_token_seal.h>
+#include <ngx_zapier_wipe.h>
 
 
 /*
@@ -83,8 +84,8 @@ typedef struct {
     ngx_memzero(value, offsetof(ngx_zapier_token_value_t, data))
 
 #define ngx_zapier_token_value_zero(value)                                   \
-    ngx_explicit_memzero((value)->data,                                      \
-                         (value)->authorization_len + (value)->scope_len)
+    ngx_zapier_wipe((value)->data,                                           \
+                    (value)->authorization_len + (value)->scope_len)
 
 
 /* a token has expired; without zapier_oauth_token it is somebody else's

@@ -8,6 +8,7 @@
 #include <ngx_core.h>
 #include <ngx_sha1.h>
 #include <ngx_zapier_token_private.h>
+#include <ngx_zapier_wipe.h>
 
 
 /* bytes of an error reply that are logged */
@@ -122,7 +123,7 @@ ngx_zapier_token_decode_fields(ngx_zapier_token_worker_t *worker,
                                        value);
     }
 
-    ngx_explicit_memzero(buf, sizeof(buf));
+    ngx_zapier_wipe(buf, sizeof(buf));
 
     return NGX_OK;
 }

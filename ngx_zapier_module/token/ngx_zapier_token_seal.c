@@ -10,6 +10,7 @@
 #include <ngx_zapier_base64.h>
 #include <ngx_zapier_tenant.h>
 #include <ngx_zapier_token_seal.h>
+#include <ngx_zapier_wipe.h>
 
 #if (NGX_SSL)
 #include <openssl/err.h>
@@ -147,7 +148,7 @@ ngx_zapier_unseal(const ngx_zapier_keyring_t *ring, ngx_str_t *tenant,
 
         /* decrypted before the tag was checked */
 
-        ngx_explicit_memzero(buf, raw.len);
+        ngx_zapier_wipe(buf, raw.len);
 
         *fault = (rc == NGX_DECLINED) ? NGX_ZAPIER_SEAL_FORGED
                                       : NGX_ZAPIER_SEAL_FAILED;

@@ -12,6 +12,7 @@
 #include <ngx_zapier_redis_resp.h>
 #include <ngx_zapier_token_seal.h>
 #include <ngx_zapier_token_store_private.h>
+#include <ngx_zapier_wipe.h>
 
 
 /* as they lie in Redis, in the order in which they are asked for */
@@ -239,7 +240,7 @@ ngx_zapier_store_check(ngx_zapier_tokens_t *tokens, ngx_str_t *tenant,
         rc = ngx_zapier_record_check(record);
     }
 
-    ngx_explicit_memzero(buf, NGX_ZAPIER_UNSEAL_LEN);
+    ngx_zapier_wipe(buf, NGX_ZAPIER_UNSEAL_LEN);
     ngx_str_null(&record->access_token);
 
     return rc;

@@ -8,6 +8,7 @@ use warnings;
 use lib 't/lib';
 use File::Find;
 use MIME::Base64 qw(encode_base64);
+use Sandbox::OAuth::Store;
 use Test::More;
 use Time::HiRes qw(sleep time);
 use ZapierNode;
@@ -33,6 +34,31 @@ sub write_file {
     print $file $text;
     close $file;
     chmod 0600, $name;
+}
+
+# All tokens there are from now on, also those that are used up, are known by
+# the sandbox's serial numbers.
+
+my $first = serial();
+
+sub serial {
+    my %pair  = $sandbox->token_record('serial');
+    my $store = Sandbox::OAuth::Store->new;
+
+    1 while $store->mint('at') ne $pair{access_token};
+
+    return $store->serial;
+}
+
+# What may be left of one when its beginning or its end has been overwritten
+
+sub pieces {
+    my @tokens = map {
+        my $n = $_;
+        map { Sandbox::OAuth::Store->new(serial => $n)->mint($_) } qw(at rt);
+    } $first .. serial();
+
+    return map { (substr($_, 6, 12), substr($_, -12)) } @tokens;
 }
 
 my $node = Zapier::Nginx->new(port => free_port(), redis => $redis,
@@ -171,7 +197,8 @@ is get('away'), 200, 'it is used' for 1 .. 3;
 
 my %found;
 my $pattern = join '|', 'sbx[ar]t-', 'sandbox-secret', $key, pack('H*', $key),
-    quotemeta substr encode_base64('sandbox-client:sandbox-secret', ''), 20;
+    quotemeta(substr encode_base64('sandbox-client:sandbox-secret', ''), 20),
+    pieces();
 
 sub look {
     my ($where, $text) = @_;

@@ -526,6 +526,12 @@ secrets(void)
 
         granted(text);
         is_int(leaks, 0, "nothing is left in freed memory");
+
+        /* neither if it is cut off, or no JSON at its end */
+
+        text[ngx_strlen(text) - 1] = '\0';
+        unknown(text);
+        is_int(leaks, 0, "nothing is left of it in freed memory");
     }
 
     json_set_alloc_funcs(malloc, free);
