@@ -12,6 +12,7 @@
 #include <ngx_http_zapier_bulk.h>
 #include <ngx_http_zapier_idem.h>
 #include <ngx_http_zapier_run.h>
+#include <ngx_http_zapier_secret.h>
 #include <ngx_zapier_wipe.h>
 
 
@@ -159,6 +160,8 @@ ngx_http_zapier_bearer(ngx_http_zapier_ctx_t *ctx, ngx_http_request_t *r)
         ngx_http_zapier_forget(ctx);
         ctx->bearer = r;
     }
+
+    ngx_http_zapier_secret(r);
 }
 
 

@@ -24,6 +24,7 @@
 #include <ngx_http_zapier_bulk.h>
 #include <ngx_http_zapier_idem.h>
 #include <ngx_http_zapier_managed.h>
+#include <ngx_http_zapier_oauth.h>
 #include <ngx_http_zapier_queue.h>
 #include <ngx_http_zapier_run.h>
 #include <ngx_http_zapier_runner.h>
@@ -66,6 +67,7 @@ ngx_http_zapier_handler(ngx_http_request_t *r)
 
     if (r != r->main) {
         ngx_http_zapier_runner_enter(r);
+        ngx_http_zapier_oauth_enter(r);
         return NGX_DECLINED;
     }
 

@@ -17,6 +17,12 @@
 
 
 /*
+ * For the phase handler, with any subrequest: its content handler is about
+ * to be called.
+ */
+void ngx_http_zapier_oauth_enter(ngx_http_request_t *r);
+
+/*
  * For the header filter, with any subrequest: keeps the endpoint's answer
  * in memory of the call.  NGX_OK or NGX_ERROR (no memory).
  */
@@ -41,6 +47,7 @@ typedef struct {
     ngx_connection_t            *connection;  /* NULL: not or no more there */
     ngx_http_request_t          *subrequest;
     ngx_http_post_subrequest_t   post;
+    ngx_http_handler_pt          content;     /* the location's own */
     ngx_int_t                    rc;          /* of the subrequest */
 
     ngx_buf_t                    answer;

@@ -1,6 +1,7 @@
 
 /*
- * Answers of the token endpoint, see ngx_http_zapier_oauth.c.
+ * Calls of the token endpoint on their way through nginx, and the answers;
+ * see ngx_http_zapier_oauth.c.
  */
 
 
@@ -10,16 +11,52 @@
 #include <ngx_http_zapier_module.h>
 #include <ngx_http_zapier_oauth.h>
 #include <ngx_http_zapier_retry.h>
+#include <ngx_http_zapier_secret.h>
 #include <ngx_zapier_ratelimit.h>
 #include <ngx_zapier_wipe.h>
 
 
+static ngx_int_t ngx_http_zapier_oauth_content(ngx_http_request_t *r);
 static ngx_uint_t ngx_http_zapier_oauth_sent(ngx_http_request_t *r);
 static void ngx_http_zapier_oauth_preread(ngx_http_zapier_exchange_t *x,
     ngx_http_upstream_t *u);
 static ngx_http_zapier_exchange_t *ngx_http_zapier_oauth_exchange(
     ngx_http_request_t *r);
 static ngx_int_t ngx_http_zapier_oauth_buffer(ngx_http_zapier_exchange_t *x);
+
+
+void
+ngx_http_zapier_oauth_enter(ngx_http_request_t *r)
+{
+    ngx_http_zapier_exchange_t  *x;
+
+    x = ngx_http_zapier_oauth_exchange(r);
+
+    if (x == NULL
+        || r->content_handler == NULL
+        || r->content_handler == ngx_http_zapier_oauth_content)
+    {
+        return;
+    }
+
+    x->content = r->content_handler;
+    r->content_handler = ngx_http_zapier_oauth_content;
+}
+
+
+static ngx_int_t
+ngx_http_zapier_oauth_content(ngx_http_request_t *r)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_zapier_oauth_exchange(r)->content(r);
+
+    /* nothing is sent before that, unless the connection is a kept one */
+
+    ngx_http_zapier_secret(r);
+
+    return rc;
+}
 
 
 ngx_int_t

@@ -16,7 +16,20 @@ use ZapierNode;
 my @durable = qw(--appendonly yes --appendfsync always --rdbcompression no
                  --save);
 my $redis   = redis(@durable, '');
-my $sandbox = sandbox();
+my $tls     = free_port();
+my $sandbox = sandbox('--listen' => "https://127.0.0.1:$tls?" . certificate());
+
+# of api.zapier.com, as zapier_params wants it
+
+sub certificate {
+    my ($cert, $key) = map { $redis->dir . "/tls.$_" } qw(crt key);
+
+    system("openssl req -x509 -newkey rsa:2048 -nodes -days 2 -keyout $key "
+           . "-out $cert -subj /CN=api.zapier.com 2> /dev/null") == 0
+        or die 'openssl';
+
+    return "cert=$cert&key=$key";
+}
 
 $sandbox->oauth(strict => 1, access_grace => 60);
 
@@ -63,31 +76,42 @@ sub pieces {
 
 my $node = Zapier::Nginx->new(port => free_port(), redis => $redis,
     sandbox => $sandbox, core => '1g', http => <<"HTTP", server => <<'SERVER');
+    upstream tls { server 127.0.0.1:$tls; keepalive 32; }
+    upstream oauth { server 127.0.0.1:$tls; keepalive 32; }
     zapier_token_key $keys required;
     zapier_oauth_client sandbox-client $secret;
     zapier_oauth_token /oauth/token margin=1s;
 HTTP
+    proxy_ssl_trusted_certificate tls.crt;
     error_page 502 504 /error;
     location / {
         zapier_tenant $http_x_tenant;
         include $params;
-        proxy_pass http://sandbox;
+        proxy_pass https://tls;
     }
     location /run {
         zapier_tenant $http_x_tenant;
         include $params;
         zapier_body action_run;
-        proxy_pass http://sandbox/v2/action-runs;
+        proxy_pass https://tls/v2/action-runs;
+    }
+    location /plain {
+        zapier_tenant $http_x_tenant;
+        include $params;
+        proxy_pass http://sandbox/v2/actions?app=x;
     }
     location = /oauth/token {
         internal;
-        proxy_pass http://sandbox/oauth/token/;
+        proxy_http_version 1.1;
+        proxy_set_header Connection "";
+        proxy_pass https://oauth/oauth/token/;
         proxy_read_timeout 1s;
     }
     location /error { return 200 "sorry [$zapier_authorization]\n"; }
     location /admin/ { zapier_admin; }
 SERVER
 
+symlink $redis->dir . '/tls.crt', "$node->{dir}/tls.crt" or die $!;
 $node->{main} = "working_directory $node->{dir};";
 $node->start;
 
@@ -193,7 +217,15 @@ $redis->cmd('SAVE');
 
 # what is there now, with tokens in shared memory
 
-is get('away'), 200, 'it is used' for 1 .. 3;
+is get('away'), 200, 'it is used';
+
+# what TLS has read last is tokens, in so long an answer that later ones do
+# not overwrite them; what is copied last is a token too
+
+$sandbox->fault({pad => 8000}, tenant => 'good');
+is call(POST => '/admin/tokens/good/refresh'), 200, 'the last refresh';
+is call(GET => '/plain', 'away'), 200, 'a token is used without TLS'
+    for 1 .. 2;
 
 my %found;
 my $pattern = join '|', 'sbx[ar]t-', 'sandbox-secret', $key, pack('H*', $key),
@@ -218,7 +250,7 @@ for my $name ($redis->cmd(KEYS => '*')) {
 my $files = 0;
 
 find({no_chdir => 1, wanted => sub {
-    return if !-f || $_ eq $secret || $_ eq $keys;
+    return if !-f || $_ eq $secret || $_ eq $keys || /tls/;
     look("file $_", Zapier::Process::slurp($_));
     $files++;
 }}, $redis->dir);
