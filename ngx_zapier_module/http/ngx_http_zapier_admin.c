@@ -152,6 +152,31 @@ ngx_http_zapier_admin(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 }
 
 
+/* A token that is put is in what OpenSSL has decrypted, before we see it. */
+
+void
+ngx_http_zapier_admin_merge(ngx_conf_t *cf)
+{
+#if (NGX_HTTP_SSL) && defined SSL_OP_CLEANSE_PLAINTEXT
+
+    ngx_http_ssl_srv_conf_t   *sscf;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+    sscf = ngx_http_conf_get_module_srv_conf(cf, ngx_http_ssl_module);
+
+    if (clcf->handler == ngx_http_zapier_admin_handler
+        && sscf->ssl.ctx != NULL)
+    {
+        SSL_CTX_set_options(sscf->ssl.ctx, SSL_OP_CLEANSE_PLAINTEXT);
+    }
+
+#else
+    (void) cf;
+#endif
+}
+
+
 static ngx_int_t
 ngx_http_zapier_admin_handler(ngx_http_request_t *r)
 {

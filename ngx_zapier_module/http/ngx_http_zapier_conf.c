@@ -204,6 +204,7 @@ ngx_http_zapier_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 
     ngx_http_zapier_check_size(cf, conf, clcf);
 
+    ngx_http_zapier_admin_merge(cf);
     ngx_http_zapier_action_merge(cf, prev, conf);
     ngx_http_zapier_callback_merge(cf, prev, conf);
 

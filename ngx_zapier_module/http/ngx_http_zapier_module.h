@@ -568,6 +568,9 @@ u_char *ngx_http_zapier_put_number(u_char *p, int64_t n);
 
 char *ngx_http_zapier_admin(ngx_conf_t *cf, ngx_command_t *cmd, void *conf);
 
+/* For the merging of any location, after that of ngx_http_ssl_module. */
+void ngx_http_zapier_admin_merge(ngx_conf_t *cf);
+
 
 /* ngx_http_zapier_connect*.c: the setter, what conf.c does with it, and the
  * content handler */
