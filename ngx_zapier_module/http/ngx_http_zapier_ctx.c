@@ -161,7 +161,9 @@ ngx_http_zapier_bearer(ngx_http_zapier_ctx_t *ctx, ngx_http_request_t *r)
         ctx->bearer = r;
     }
 
-    ngx_http_zapier_secret(r);
+    if (r != NULL) {
+        ngx_http_zapier_secret(r);
+    }
 }
 
 
