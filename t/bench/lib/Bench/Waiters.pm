@@ -35,13 +35,14 @@ sub new {
 
     my ($soft) = `sh -c 'ulimit -n'` =~ /(\d+)/;
 
-    # in the "bare" case each has a connection to the upstream, too
-    if (defined $soft && $self->{waiters} > $soft - $SPARE) {
-        $self->{waiters} = $soft - $SPARE;
+    if (defined $soft && $self->{waiters} > $soft / 1.1 - 2 * $SPARE) {
+        $self->{waiters} = int($soft / 1.1 - 2 * $SPARE);
         print STDERR "only $self->{waiters} waiters: ulimit -n is $soft\n";
     }
 
-    $setup->{vars}{FILES} = $self->{waiters} + $SPARE;
+    # nginx closes connections on which nothing has come yet if it has only a
+    # sixteenth left
+    $setup->{vars}{FILES} = int($self->{waiters} * 1.1) + 2 * $SPARE;
     $setup->{vars}{KEYS} = $self->{signer}->keys;
 
     write_file("$setup->{dir}/conf/callback.secret",
