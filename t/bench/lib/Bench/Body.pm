@@ -113,6 +113,25 @@ sub document {
 }
 
 
+# What the upstream says of a run that has these inputs for a result.
+sub result {
+    my ($id, $text) = @_;
+
+    return qq({"data":{"id":"$id","type":"run","status":"success",)
+         . qq("results":[$text],"errors":[]}});
+}
+
+
+sub slurp {
+    my ($file) = @_;
+
+    open my $fh, "<", $file or die "$file: $!\n";
+    local $/;
+
+    return scalar <$fh>;
+}
+
+
 sub write_all {
     my ($dir) = @_;
     my %bodies = ("400"         => small(),

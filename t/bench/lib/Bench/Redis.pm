@@ -19,12 +19,29 @@ sub command {
 }
 
 
-sub add_tenants {
-    my ($port, $from, $to) = @_;
-    my $expires = time() + 30 * 86400;
+sub store {
+    my ($port, $key, $value) = @_;
+    my $fh = pipe_to($port);
+
+    print $fh command("SET", $key, $value, "EX", 86400);
+    close $fh or die "redis-cli could not store $key\n";
+}
+
+
+sub pipe_to {
+    my ($port) = @_;
 
     open my $fh, "|-", "redis-cli -p $port --pipe > /dev/null"
         or die "redis-cli: $!\n";
+
+    return $fh;
+}
+
+
+sub add_tenants {
+    my ($port, $from, $to) = @_;
+    my $expires = time() + 30 * 86400;
+    my $fh = pipe_to($port);
 
     for my $n ($from .. $to - 1) {
         print $fh command("HSET", sprintf("zapier:token:{t%07d}", $n),

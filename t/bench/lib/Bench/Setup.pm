@@ -34,6 +34,7 @@ sub new {
     $self->{vars} = {
         USER         => $> == 0 ? "user root;" : "",
         CONF         => "$o{dir}/conf",
+        ROOT         => $o{dir},
         LUA          => "$o{source}/lua",
         LUA_MODULES  => $self->lua_modules() // "",
         MODULE       => $o{module} // "",
@@ -133,6 +134,22 @@ sub start_redis {
 
     Bench::Redis::add_tenants($port, 0, 1);
     Bench::Redis::add_tenants($port, 9999999, 10000000);
+}
+
+
+# For the gateway to find in Redis, and for nginx as a file.
+sub keep_result {
+    my ($self, $tenant, $id, $text) = @_;
+    my $file = "$self->{dir}/static/$id";
+
+    make_path("$self->{dir}/static");
+
+    open my $fh, ">", $file or die "$file: $!\n";
+    print $fh $text;
+    close $fh or die "$file: $!\n";
+
+    Bench::Redis::store($self->{ports}{redis}, "zapier:run:{$tenant}:$id",
+                        $text);
 }
 
 

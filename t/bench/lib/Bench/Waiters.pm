@@ -14,6 +14,7 @@ use List::Util qw(max min);
 use Socket qw(SOL_SOCKET SO_LINGER);
 use Time::HiRes qw(sleep time);
 
+use Bench::Body ();
 use Bench::Server ();
 use Bench::Signer ();
 use Bench::Stat qw(median);
@@ -31,7 +32,7 @@ sub new {
     my $setup = $self->{setup};
 
     $self->{signer} = Bench::Signer->new($setup->{dir});
-    $self->{text} = slurp($self->{body});
+    $self->{text} = Bench::Body::slurp($self->{body});
 
     my ($soft) = `sh -c 'ulimit -n'` =~ /(\d+)/;
 
@@ -51,16 +52,6 @@ sub new {
     $setup->start_nginx("runs");
 
     return $self;
-}
-
-
-sub slurp {
-    my ($file) = @_;
-
-    open my $fh, "<", $file or die "$file: $!\n";
-    local $/;
-
-    return scalar <$fh>;
 }
 
 
@@ -187,7 +178,7 @@ sub await {
 sub started {
     my ($self) = @_;
 
-    return scalar(() = slurp("$self->{setup}{dir}/logs/runs.txt") =~ /\n/g);
+    return scalar(() = Bench::Body::slurp("$self->{setup}{dir}/logs/runs.txt") =~ /\n/g);
 }
 
 
@@ -227,7 +218,7 @@ sub private_memory {
 # URLs that the upstream was given, by the ids of the runs.
 sub callbacks {
     my ($self) = @_;
-    my $text = slurp("$self->{setup}{dir}/logs/runs.txt");
+    my $text = Bench::Body::slurp("$self->{setup}{dir}/logs/runs.txt");
     my %url;
 
     while ($text =~ m{^(\S+) .*"callback_url":"http://[^/]+([^"]+)"}mg) {
@@ -240,7 +231,7 @@ sub callbacks {
 
 sub call_back {
     my ($self, $http, $path, $id) = @_;
-    my $body = result($id);
+    my $body = Bench::Body::result($id, '{"message":"sent"}');
     my $token = $self->{signer}->token;
 
     my $sent = time();
@@ -251,14 +242,6 @@ sub call_back {
                     . length($body) . "\r\n\r\n$body");
 
     return $sent;
-}
-
-
-sub result {
-    my ($id) = @_;
-
-    return qq({"data":{"id":"$id","type":"run","status":"success",)
-         . qq("results":[{"message":"sent"}],"errors":[]}});
 }
 
 
