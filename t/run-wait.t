@@ -256,6 +256,18 @@ is $r->{status}, 429, 'a GET without quota';
 like $r->{body}, qr/"rate_limited"/, 'is refused';
 ok $r->{headers}{'retry-after'}, 'until it is there';
 
+# A body that does not fit into the buffer of the header, with a token that is
+# known: all of it is read at once, and nothing else is waited for
+
+$sandbox->config(run => {duration => 100, results => '[]'});
+
+for my $kb (2, 20) {
+    $r = $http->request(POST => '/v2/action-runs', {'X-Tenant' => 'acme'},
+                        '{"action":"core:a","inputs":{"x":"'
+                        . 'x' x ($kb * 1000) . '"}}');
+    like $r->{body}, qr/"success"/, "a body of $kb kB";
+}
+
 # A client that goes away
 
 $sandbox->config(run => {duration => 60_000});

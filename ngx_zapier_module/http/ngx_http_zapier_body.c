@@ -92,11 +92,8 @@ ngx_http_zapier_body_read(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
                    ? NGX_OK : NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
-        if (ngx_http_zapier_body_rescan(r, ctx) != NGX_OK) {
-            return NGX_HTTP_INTERNAL_SERVER_ERROR;
-        }
-
-        return NGX_OK;
+        return (ngx_http_zapier_body_rescan(r, ctx) == NGX_OK)
+               ? NGX_OK : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     ctx->state = NGX_HTTP_ZAPIER_BODY;
@@ -227,6 +224,10 @@ ngx_http_zapier_body_handler(ngx_http_request_t *r)
         ctx->body_rc = NGX_ERROR;
     }
 
+    /* the reader has taken it away, also if all was there at once */
+
+    r->write_event_handler = ngx_http_core_run_phases;
+
     if (ctx->reading) {
         return;
     }
@@ -235,8 +236,6 @@ ngx_http_zapier_body_handler(ngx_http_request_t *r)
         ngx_http_finalize_request(r, NGX_HTTP_INTERNAL_SERVER_ERROR);
         return;
     }
-
-    r->write_event_handler = ngx_http_core_run_phases;
 
     ngx_http_core_run_phases(r);
 }
