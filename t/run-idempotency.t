@@ -65,6 +65,23 @@ my $server = <<'END';
             proxy_set_header   Authorization $zapier_authorization;
             proxy_pass         http://sandbox/v2/action-runs;
         }
+
+        location /led/action-runs {
+            zapier_body        action_run;
+            zapier_idempotency on;
+            zapier_limit       off;
+            include            $params;
+            proxy_pass         http://sandbox/v2/action-runs;
+            error_page         502 = @elsewhere;
+        }
+
+        location @elsewhere {
+            zapier_limit       off;
+            rewrite            ^ /v2/actions break;
+            proxy_method       GET;
+            include            $params;
+            proxy_pass         http://sandbox;
+        }
 END
 
 $server =~ s/DEAD/$dead/;
@@ -200,6 +217,11 @@ $sandbox->script({delay => 1000});
 is post('/short/action-runs', 'late')->{status}, 504, 'a timeout';
 is code(post('/short/action-runs', 'late')), 'idempotency_unknown',
     'is an unknown outcome';
+
+$sandbox->script({close => 'before', method => 'POST'});
+is post('/led/action-runs', 'led')->{status}, 200,
+    'one that error_page leads elsewhere';
+is code(post('/led/action-runs', 'led')), 'idempotency_unknown', 'is one too';
 
 # What has done nothing may be done
 

@@ -85,13 +85,16 @@ ngx_http_zapier_redirected(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
     ngx_http_zapier_limit_settle(r, ctx);
 
+    /* it looks at what was sent */
+
+    ngx_http_zapier_idem_end(ctx);
+    ngx_http_zapier_bulk_cancel(ctx);
+
     ctx->state = NGX_HTTP_ZAPIER_START;
     ctx->token.authorization.len = 0;
     ctx->refused.len = 0;
     ctx->attempts = 0;
     ctx->call = NULL;
-    ngx_http_zapier_idem_end(ctx);
-    ngx_http_zapier_bulk_cancel(ctx);
 
     ctx->run = NULL;
     ctx->idem = NULL;
