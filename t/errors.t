@@ -138,11 +138,11 @@ Proxy-Status: ngx_zapier; error=proxy_internal_error; details="store_unavailable
 
 === TEST 9: a 429 of ours, with the scope and the time to wait
 --- http_config
-    zapier_limit_zone  "a \"b\""  key=k  limit=1  window=1000s  mirror=off;
+    zapier_limit_zone  few.a-b_1  key=k  limit=1  window=1000s  mirror=off;
 --- config
     location / {
         zapier_tenant  $http_x_tenant;
-        zapier_limit   "a \"b\"";
+        zapier_limit   few.a-b_1;
         include        $params;
         proxy_pass     http://sandbox;
     }
@@ -162,7 +162,7 @@ X-Tenant: acme
 ['"type":"action"',
  '^\{"errors":\[\{"status":429,"code":"rate_limited","title":"RateLimited",'
  . '"detail":"[^"]+\.","source":null,"meta":\{"source":"GATEWAY",'
- . '"scope":"a \\\\"b\\\\"","retry_after":(?:999|1000)\}\}\]\}$']
+ . '"scope":"few\.a-b_1","retry_after":(?:999|1000)\}\}\]\}$']
 --- sandbox_count: 1
 
 
