@@ -82,13 +82,7 @@ ngx_http_zapier_bulk_text(ngx_pool_t *pool, ngx_uint_t status,
     ngx_buf_t                *b;
     ngx_http_zapier_fault_t   fault;
 
-    ngx_memzero(&fault, sizeof(ngx_http_zapier_fault_t));
-
-    fault.code.len = ngx_strlen(code);
-    fault.code.data = (u_char *) code;
-    fault.detail.len = ngx_strlen(detail);
-    fault.detail.data = (u_char *) detail;
-    fault.offset = -1;
+    ngx_http_zapier_fault_init(&fault, code, detail);
     fault.retry_after = retry_after;
 
     b = ngx_http_zapier_error_body(pool, status, &fault, 1);

@@ -580,13 +580,7 @@ ngx_http_zapier_callback_refuse(ngx_http_zapier_callback_t *callback,
 {
     ngx_http_zapier_fault_t  fault;
 
-    ngx_memzero(&fault, sizeof(ngx_http_zapier_fault_t));
-
-    fault.code.len = ngx_strlen(code);
-    fault.code.data = (u_char *) code;
-    fault.detail.len = ngx_strlen(detail);
-    fault.detail.data = (u_char *) detail;
-    fault.offset = -1;
+    ngx_http_zapier_fault_init(&fault, code, detail);
 
     if (status == NGX_HTTP_SERVICE_UNAVAILABLE) {
         fault.retry_after = 1;

@@ -659,13 +659,7 @@ ngx_http_zapier_idem_refuse(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
 {
     ngx_http_zapier_fault_t  fault;
 
-    ngx_memzero(&fault, sizeof(ngx_http_zapier_fault_t));
-
-    fault.code.len = ngx_strlen(code);
-    fault.code.data = (u_char *) code;
-    fault.detail.len = ngx_strlen(detail);
-    fault.detail.data = (u_char *) detail;
-    fault.offset = -1;
+    ngx_http_zapier_fault_init(&fault, code, detail);
 
     if (status == NGX_HTTP_SERVICE_UNAVAILABLE
         || (ctx->idem != NULL

@@ -211,12 +211,7 @@ ngx_zapier_lookup_get(ngx_zapier_lookup_flight_t *flight)
     poll->handler = ngx_zapier_lookup_got;
     poll->data = flight;
 
-    poll->status = 0;
-    poll->own = 0;
-    poll->too_long = 0;
-    poll->retry_after = 0;
-    ngx_str_null(&poll->body);
-    ngx_str_null(&poll->code);
+    ngx_zapier_run_poll_clear(poll);
 
     ngx_zapier_lookup_lease(flight->runs, &flight->key, flight->owner,
                             NGX_ZAPIER_LOOKUP_LEASE);

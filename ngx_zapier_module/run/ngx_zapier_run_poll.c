@@ -306,13 +306,7 @@ ngx_zapier_run_call(ngx_zapier_run_flight_t *flight)
     poll->max = flight->max;
     poll->handler = ngx_zapier_run_polled;
     poll->data = flight;
-    poll->status = 0;
-    poll->own = 0;
-    poll->too_long = 0;
-    poll->retry_after = 0;
-    ngx_str_null(&poll->body);
-    ngx_str_null(&poll->type);
-    ngx_str_null(&poll->code);
+    ngx_zapier_run_poll_clear(poll);
 
     if (flight->put_off >= NGX_ZAPIER_RUN_PUT_OFFS) {
         poll->urgent = 1;
@@ -337,6 +331,19 @@ ngx_zapier_run_call(ngx_zapier_run_flight_t *flight)
     }
 
     ngx_zapier_run_refused(flight);
+}
+
+
+void
+ngx_zapier_run_poll_clear(ngx_zapier_run_poll_t *poll)
+{
+    poll->status = 0;
+    poll->own = 0;
+    poll->too_long = 0;
+    poll->retry_after = 0;
+    ngx_str_null(&poll->body);
+    ngx_str_null(&poll->type);
+    ngx_str_null(&poll->code);
 }
 
 

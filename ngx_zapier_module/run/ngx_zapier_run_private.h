@@ -244,6 +244,9 @@ void ngx_zapier_run_arm(ngx_zapier_run_flight_t *flight, uint64_t delay);
 /* The same, and nobody is to be told anything before. */
 void ngx_zapier_run_rest(ngx_zapier_run_flight_t *flight, uint64_t delay);
 
+/* Before a poll is made: nothing is known of its answer. */
+void ngx_zapier_run_poll_clear(ngx_zapier_run_poll_t *poll);
+
 /* The memory of a step; NGX_ERROR: it is put off. */
 ngx_int_t ngx_zapier_run_memory(ngx_zapier_run_flight_t *flight);
 
