@@ -18,7 +18,8 @@ endif
 # another linker for that
 
 LTO       := $(if $(findstring clang,$(CC)),,-flto=$(JOBS))
-CFLAGS    ?= -g -O2 $(LTO) -fstack-protector-strong -D_FORTIFY_SOURCE=2
+CFLAGS    ?= -g -O2 $(LTO) -fno-plt -fstack-protector-strong \
+             -D_FORTIFY_SOURCE=2
 
 # the options that Debian's nginx was made with, or those we need
 NGX_FLAGS ?= $(or $(shell sed -n 's/^NGX_CONF_FLAGS=(\(.*\))$$/\1/p' \

@@ -98,12 +98,25 @@ static u_char  ngx_zapier_json_actions[][16] = {
 void
 ngx_zapier_json_init(ngx_zapier_json_t *json, ngx_uint_t level)
 {
-    /* the arrays at the end need not be cleared */
-
-    ngx_memzero(json, offsetof(ngx_zapier_json_t, key));
-
     json->level = level;
+    json->offset = 0;
+    json->depth = 0;
+    json->event = NGX_ZAPIER_JSON_VALUE;
+    json->type = NGX_ZAPIER_JSON_NONE;
+    json->key_offset = 0;
+    json->key_len = 0;
+
+    json->state = sw_value;
+    json->token = tk_none;
+    json->sub = 0;
     json->utf8 = NGX_ZAPIER_JSON_UTF8_OK;
+    json->code = 0;
+    json->surrogate = 0;
+    json->literal = NULL;
+    json->bad = NULL;
+    json->capture = 0;
+    json->reported = 0;
+
     json->stack[0] = sw_end;
 }
 

@@ -7,6 +7,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include <ngx_zapier_likely.h>
 #include <ngx_zapier_json.h>
 #include <ngx_zapier_json_span.h>
 #include <ngx_zapier_json_private.h>
@@ -33,48 +34,41 @@ ngx_zapier_json_skip(ngx_zapier_json_t *json, u_char *p, u_char *last)
     state = json->state;
     depth = json->depth;
 
+    if (state == sw_next_element || state == sw_next_member) {
+        goto next;
+    }
+
     for ( ;; ) {
 
-        switch (state) {
-
-        case sw_key:
+        if (state == sw_key) {
             rc = ngx_zapier_json_skip_key(json, &p, last, &state);
 
             if (rc != NGX_OK) {
-                goto done;
+                break;
             }
 
-            /* fall through */
+        } else if (state != sw_value) {
+            break;
+        }
 
-        case sw_value:
-            rc = ngx_zapier_json_skip_value(json, &p, last, &state, &depth);
+        rc = ngx_zapier_json_skip_value(json, &p, last, &state, &depth);
 
-            if (rc == NGX_AGAIN) {
-                continue;
-            }
-
-            if (rc != NGX_OK) {
-                goto done;
-            }
-
-            /* fall through */
-
-        case sw_next_element:
-        case sw_next_member:
-            rc = ngx_zapier_json_skip_next(json, &p, last, &state, &depth);
-
-            if (rc != NGX_OK) {
-                goto done;
-            }
-
+        if (rc == NGX_AGAIN) {
             continue;
+        }
 
-        default:
-            goto done;
+        if (rc != NGX_OK) {
+            break;
+        }
+
+    next:
+
+        rc = ngx_zapier_json_skip_next(json, &p, last, &state, &depth);
+
+        if (rc != NGX_OK) {
+            break;
         }
     }
-
-done:
 
     json->state = state;
     json->depth = depth;
@@ -90,7 +84,11 @@ ngx_zapier_json_skip_text(u_char *p, u_char *last)
 {
     p = ngx_zapier_json_span(p, last);
 
-    return (p == last || *p == '"') ? p : ngx_zapier_json_run(p, last);
+    if (ngx_zapier_unlikely(p == last)) {
+        return p;
+    }
+
+    return ngx_zapier_likely(*p == '"') ? p : ngx_zapier_json_run(p, last);
 }
 
 
@@ -231,7 +229,7 @@ ngx_zapier_json_skip_next(ngx_zapier_json_t *json, u_char **pos,
             return NGX_DONE;
         }
 
-        if (*p == ',') {
+        if (ngx_zapier_likely(*p == ',')) {
             *pos = p + 1;
             *state = (*state == sw_next_member) ? sw_key : sw_value;
 
@@ -321,6 +319,37 @@ ngx_zapier_json_span_long(u_char *p, u_char *last)
 #endif
 
     while (p < last && ngx_zapier_json_plain(*p)) {
+        p++;
+    }
+
+    return p;
+}
+
+
+/* a line break and an indent, mostly */
+
+u_char *
+ngx_zapier_json_space_long(u_char *p, u_char *last)
+{
+#if (NGX_ZAPIER_JSON_SSE2)
+
+    ngx_uint_t  mask;
+
+    while (last - p >= 16) {
+        mask = ngx_zapier_json_nonspace(p);
+
+        if (mask) {
+            return p + __builtin_ctz((unsigned) mask);
+        }
+
+        p += 16;
+    }
+
+#endif
+
+    while (p < last
+           && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
+    {
         p++;
     }
 

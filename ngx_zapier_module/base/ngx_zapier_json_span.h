@@ -12,6 +12,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include <ngx_zapier_likely.h>
 
 
 /* NGX_ZAPIER_JSON_PORTABLE and _NO_AVX2 let the tests run the other halves */
@@ -156,10 +157,10 @@ ngx_zapier_json_span(u_char *p, u_char *last)
 
     ngx_uint_t  mask;
 
-    if (last - p >= 16) {
+    if (ngx_zapier_likely(last - p >= 16)) {
         mask = ngx_zapier_json_special(p);
 
-        if (mask) {
+        if (ngx_zapier_likely(mask)) {
             return p + __builtin_ctz((unsigned) mask);
         }
 
@@ -289,42 +290,27 @@ ngx_zapier_json_multibyte(u_char *p, u_char *last)
 }
 
 
+/* Over white space; most is none at all, or a single blank. */
+
+u_char *ngx_zapier_json_space_long(u_char *p, u_char *last);
+
+
 static ngx_inline u_char *
 ngx_zapier_json_space(u_char *p, u_char *last)
 {
-    if (p == last || *p > ' ') {
+    if (ngx_zapier_unlikely(p == last)) {
         return p;
     }
 
-    /* mostly a single one, or a line break and an indent */
+    if (ngx_zapier_likely(*p > ' ')) {
+        return p;
+    }
 
     if (*p == ' ' && last - p > 1 && p[1] > ' ') {
         return p + 1;
     }
 
-#if (NGX_ZAPIER_JSON_SSE2)
-    {
-    ngx_uint_t  mask;
-
-    while (last - p >= 16) {
-        mask = ngx_zapier_json_nonspace(p);
-
-        if (mask) {
-            return p + __builtin_ctz((unsigned) mask);
-        }
-
-        p += 16;
-    }
-    }
-#endif
-
-    while (p < last
-           && (*p == ' ' || *p == '\n' || *p == '\r' || *p == '\t'))
-    {
-        p++;
-    }
-
-    return p;
+    return ngx_zapier_json_space_long(p, last);
 }
 
 

@@ -47,14 +47,7 @@ ngx_zapier_ratelimit_header(ngx_zapier_ratelimit_t *rl, ngx_str_t *name,
 {
     ngx_str_t  v;
 
-    switch (name->len) {
-
-    case sizeof("Retry-After") - 1:
-    case sizeof("X-RateLimit-Limit") - 1:
-    case sizeof("X-RateLimit-Remaining") - 1:
-        break;
-
-    default:
+    if (!ngx_zapier_ratelimit_likely(name)) {
         return NGX_DECLINED;
     }
 

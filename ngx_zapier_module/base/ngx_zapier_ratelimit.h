@@ -32,6 +32,13 @@ typedef struct {
 } ngx_zapier_ratelimit_t;
 
 
+/* May a header of that name be one of the four? */
+#define ngx_zapier_ratelimit_likely(name)                                    \
+    ((name)->len == sizeof("Retry-After") - 1                                \
+     || (name)->len == sizeof("X-RateLimit-Limit") - 1                       \
+     || (name)->len == sizeof("X-RateLimit-Remaining") - 1)
+
+
 void ngx_zapier_ratelimit_init(ngx_zapier_ratelimit_t *rl);
 
 /*

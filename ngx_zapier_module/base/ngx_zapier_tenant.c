@@ -15,6 +15,19 @@ ngx_zapier_tenant_check(ngx_str_t *tenant)
     u_char   ch;
     size_t   i;
 
+    /* A-Z a-z 0-9 . _ @ : - */
+
+    static const uint32_t  usual[] = {
+        0x00000000,
+        0x07ff6000,
+        0x87ffffff,
+        0x07fffffe,
+        0x00000000,
+        0x00000000,
+        0x00000000,
+        0x00000000
+    };
+
     if (tenant->len == 0 || tenant->len > NGX_ZAPIER_TENANT_LEN) {
         return NGX_DECLINED;
     }
@@ -22,15 +35,9 @@ ngx_zapier_tenant_check(ngx_str_t *tenant)
     for (i = 0; i < tenant->len; i++) {
         ch = tenant->data[i];
 
-        if ((ch >= 'a' && ch <= 'z')
-            || (ch >= 'A' && ch <= 'Z')
-            || (ch >= '0' && ch <= '9')
-            || ch == '.' || ch == '_' || ch == '@' || ch == ':' || ch == '-')
-        {
-            continue;
+        if (!(usual[ch >> 5] & ((uint32_t) 1 << (ch & 0x1f)))) {
+            return NGX_DECLINED;
         }
-
-        return NGX_DECLINED;
     }
 
     return NGX_OK;

@@ -73,7 +73,7 @@ ngx_http_zapier_body_read(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (r->request_body != NULL) {
+    if (ngx_zapier_unlikely(r->request_body != NULL)) {
 
         /* another module has read it */
 
@@ -147,13 +147,14 @@ ngx_http_zapier_body_init(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     ctx->received = 0;
     ctx->body_length = 0;
 
-    if (ctx->bulk != NULL) {
+    if (ngx_zapier_unlikely(ctx->bulk != NULL)) {
         return NGX_OK;
     }
 
     /* while a run is waited for it is of no use any more */
 
-    pool = (ctx->run != NULL) ? ngx_http_zapier_call_memory(r, ctx) : r->pool;
+    pool = ngx_zapier_unlikely(ctx->run != NULL)
+           ? ngx_http_zapier_call_memory(r, ctx) : r->pool;
 
     if (pool != NULL) {
         ctx->envelope = ngx_zapier_envelope_create(pool, &ctx->action,
@@ -179,7 +180,7 @@ ngx_http_zapier_body_default(ngx_http_request_t *r,
 
     ngx_str_null(text);
 
-    if (cv == NULL) {
+    if (ngx_zapier_likely(cv == NULL)) {
         return NGX_OK;
     }
 

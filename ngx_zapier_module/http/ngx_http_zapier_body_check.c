@@ -27,13 +27,10 @@ ngx_http_zapier_body_check(ngx_http_request_t *r,
 {
     ngx_http_zapier_loc_conf_t  *zlcf;
 
-    ngx_memzero(fault, sizeof(ngx_http_zapier_fault_t));
-    fault->offset = -1;
-
     if (ngx_http_zapier_media_type(r) != NGX_OK) {
-        ngx_str_set(&fault->code, "unsupported_media_type");
-        ngx_str_set(&fault->detail, "The body must be plain JSON, sent as "
-                                    "application/json.");
+        ngx_http_zapier_fault_init(fault, "unsupported_media_type",
+                                   "The body must be plain JSON, sent as "
+                                   "application/json.");
 
         return NGX_HTTP_UNSUPPORTED_MEDIA_TYPE;
     }
@@ -41,9 +38,9 @@ ngx_http_zapier_body_check(ngx_http_request_t *r,
     zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
 
     if (r->headers_in.content_length_n > (off_t) zlcf->body_max) {
-        ngx_str_set(&fault->code, "body_too_large");
-        ngx_str_set(&fault->detail, "The body is larger than this gateway "
-                                    "takes.");
+        ngx_http_zapier_fault_init(fault, "body_too_large",
+                                   "The body is larger than this gateway "
+                                   "takes.");
 
         return NGX_HTTP_REQUEST_ENTITY_TOO_LARGE;
     }
@@ -83,7 +80,8 @@ ngx_http_zapier_media_type(ngx_http_request_t *r)
             continue;
         }
 
-        if (ngx_http_zapier_request_header_is(h, "content-encoding")
+        if (ngx_zapier_unlikely(ngx_http_zapier_request_header_is(h,
+                                                        "content-encoding"))
             && (h->value.len != sizeof("identity") - 1
                 || ngx_strncasecmp(h->value.data, (u_char *) "identity",
                                    sizeof("identity") - 1)

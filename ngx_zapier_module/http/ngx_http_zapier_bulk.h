@@ -81,7 +81,8 @@ struct ngx_http_zapier_bulk_s {
 
 /* Is r, with ctx, a request of several runs? */
 #define ngx_http_zapier_is_bulk(r, zlcf, ctx)                                \
-    ((zlcf)->bulk != NULL && (r)->method == NGX_HTTP_POST                    \
+    (ngx_zapier_unlikely((zlcf)->bulk != NULL)                               \
+     && (r)->method == NGX_HTTP_POST                                         \
      && (ctx)->item == NULL && (ctx)->poll == NULL)
 
 /* For the start of one; as ngx_http_zapier_idem_start(). */

@@ -310,6 +310,12 @@ ngx_http_zapier_item_enter(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     ctx->dry = pctx->dry;
 
     ctx->claim.nscopes = pctx->claim.nscopes;
+    ctx->claim.scopes = ngx_palloc(r->pool, pctx->claim.nscopes
+                                         * sizeof(ngx_zapier_limit_scope_t));
+    if (ctx->claim.scopes == NULL) {
+        return NGX_ERROR;
+    }
+
     ctx->claim.tag = pctx->claim.tag;
     ctx->claim.fallback = pctx->claim.fallback;
     ctx->claim.open_calls = pctx->claim.open_calls;
@@ -321,9 +327,7 @@ ngx_http_zapier_item_enter(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
         *scope = pctx->claim.scopes[i];
 
-        scope->charged = 0;
-        scope->held = 0;
-        scope->stamp = 0;
+        ngx_zapier_limit_scope_init(scope);
     }
 
     return ngx_http_zapier_auth_identify(r, ctx);

@@ -84,7 +84,7 @@ ngx_http_zapier_connect_tenant(ngx_http_zapier_connect_t *connect,
 
     zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
 
-    if (ngx_http_complex_value(r, zlcf->tenant, tenant) != NGX_OK) {
+    if (ngx_http_zapier_tenant_value(r, zlcf->tenant, tenant) != NGX_OK) {
         return NGX_ERROR;
     }
 

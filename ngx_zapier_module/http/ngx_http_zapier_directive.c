@@ -29,6 +29,8 @@ static char *ngx_http_zapier_bulk_parameter(ngx_conf_t *cf, ngx_str_t *value,
     ngx_http_zapier_bulk_conf_t *bulk);
 static char *ngx_http_zapier_bulk_number(ngx_conf_t *cf, ngx_str_t *value,
     ngx_str_t *text, ngx_uint_t max, ngx_uint_t *np);
+static ngx_int_t ngx_http_zapier_variable_index(ngx_conf_t *cf,
+    ngx_str_t *text);
 static ngx_uint_t ngx_http_zapier_names_itself(ngx_conf_t *cf,
     ngx_http_complex_value_t *cv, ngx_str_t *name);
 
@@ -74,6 +76,7 @@ ngx_http_zapier_tenant(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     ngx_http_zapier_loc_conf_t *zlcf = conf;
 
     ngx_str_t                    *value;
+    ngx_http_complex_value_t     *cv;
     ngx_http_zapier_main_conf_t  *zmcf;
 
     static ngx_str_t  name = ngx_string("zapier_tenant");
@@ -93,20 +96,26 @@ ngx_http_zapier_tenant(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     ngx_http_zapier_mention(cf, &zmcf->used);
 
-    if (ngx_http_zapier_complex(cf, &value[1], &zlcf->tenant)
-        != NGX_CONF_OK)
-    {
+    if (ngx_http_zapier_complex(cf, &value[1], &cv) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
 
-    if (ngx_http_zapier_names_itself(cf, zlcf->tenant, &name)) {
+    zlcf->tenant = ngx_palloc(cf->pool, sizeof(ngx_http_zapier_tenant_t));
+    if (zlcf->tenant == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    zlcf->tenant->value = *cv;
+    zlcf->tenant->index = ngx_http_zapier_variable_index(cf, &value[1]);
+
+    if (ngx_http_zapier_names_itself(cf, cv, &name)) {
         return ngx_http_zapier_invalid(cf, &value[1],
                                        "$zapier_tenant is what this "
                                        "directive sets, another variable "
                                        "such as $http_x_tenant is needed");
     }
 
-    if (zlcf->tenant->lengths == NULL
+    if (cv->lengths == NULL
         && ngx_zapier_tenant_check(&value[1]) != NGX_OK)
     {
         return ngx_http_zapier_invalid(cf, &value[1],
@@ -116,6 +125,40 @@ ngx_http_zapier_tenant(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     return NGX_CONF_OK;
+}
+
+
+/* The index of the variable that is all of text, or NGX_ERROR. */
+
+static ngx_int_t
+ngx_http_zapier_variable_index(ngx_conf_t *cf, ngx_str_t *text)
+{
+    size_t      i;
+    u_char      ch;
+    ngx_str_t   name;
+
+    if (text->len < 2 || text->data[0] != '$') {
+        return NGX_ERROR;
+    }
+
+    name.data = text->data + 1;
+    name.len = text->len - 1;
+
+    for (i = 0; i < name.len; i++) {
+        ch = name.data[i];
+
+        if ((ch >= 'a' && ch <= 'z')
+            || (ch >= 'A' && ch <= 'Z')
+            || ch == '_'
+            || (ch >= '0' && ch <= '9' && i > 0))
+        {
+            continue;
+        }
+
+        return NGX_ERROR;
+    }
+
+    return ngx_http_get_variable_index(cf, &name);
 }
 
 

@@ -361,8 +361,10 @@ ngx_http_zapier_error_entry(u_char *p, ngx_uint_t status,
 u_char *
 ngx_http_zapier_put_number(u_char *p, int64_t n)
 {
-    u_char    *end;
-    uint64_t   u, power;
+    u_char      *start, *end;
+    u_char       text[NGX_INT64_LEN];
+    uint64_t     u;
+    ngx_uint_t   four;
 
     static const u_char  pairs[] =
         "0001020304050607080910111213141516171819"
@@ -373,31 +375,36 @@ ngx_http_zapier_put_number(u_char *p, int64_t n)
 
     u = (uint64_t) n;
 
-    if (n < 0) {
+    if (ngx_zapier_unlikely(n < 0)) {
         *p++ = '-';
         u = 0 - u;
     }
 
-    /* there are 19 digits at most, so the power fits */
+    end = text + NGX_INT64_LEN;
 
-    end = p + 1;
+    for (start = end; u >= 10000; u /= 10000) {
+        four = (ngx_uint_t) (u % 10000);
 
-    for (power = 10; u >= power && end < p + 19; power *= 10) {
-        end++;
+        start -= 4;
+        ngx_memcpy(start, &pairs[four / 100 * 2], 2);
+        ngx_memcpy(start + 2, &pairs[four % 100 * 2], 2);
     }
 
-    for (p = end; u >= 10; u /= 100) {
-        p -= 2;
-        ngx_memcpy(p, &pairs[u % 100 * 2], 2);
+    if (u >= 100) {
+        start -= 2;
+        ngx_memcpy(start, &pairs[u % 100 * 2], 2);
+        u /= 100;
     }
 
-    /* an odd number of digits, or 0 */
+    if (u >= 10) {
+        start -= 2;
+        ngx_memcpy(start, &pairs[u * 2], 2);
 
-    if (u != 0 || p == end) {
-        *--p = (u_char) ('0' + u);
+    } else {
+        *--start = (u_char) ('0' + u);
     }
 
-    return end;
+    return ngx_cpymem(p, start, end - start);
 }
 
 

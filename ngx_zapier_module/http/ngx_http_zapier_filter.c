@@ -58,12 +58,12 @@ ngx_http_zapier_header_filter(ngx_http_request_t *r)
         (void) ngx_http_zapier_refused(r, ctx);
     }
 
-    if (ctx->poll != NULL) {
+    if (ngx_zapier_unlikely(ctx->poll != NULL)) {
         ngx_http_zapier_limit_observe(r, ctx);
         return ngx_http_zapier_poll_header(r, ctx);
     }
 
-    if (ctx->item != NULL) {
+    if (ngx_zapier_unlikely(ctx->item != NULL)) {
         ngx_http_zapier_limit_observe(r, ctx);
         return ngx_http_zapier_item_header(r, ctx);
     }

@@ -75,7 +75,7 @@ ngx_http_zapier_handler(ngx_http_request_t *r)
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_zapier_module);
 
-    if (ctx == NULL && r->internal) {
+    if (ctx == NULL && ngx_zapier_unlikely(r->internal)) {
         ctx = ngx_http_zapier_get_ctx(r);
 
         if (ctx != NULL && ngx_http_zapier_redirected(r, ctx) != NGX_OK) {
@@ -159,13 +159,13 @@ ngx_http_zapier_start(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     ngx_int_t                    rc;
     ngx_http_zapier_loc_conf_t  *zlcf;
 
-    if (ctx->poll != NULL) {
+    if (ngx_zapier_unlikely(ctx->poll != NULL)) {
         return (ngx_http_zapier_poll_enter(r, ctx) == NGX_OK)
                ? ngx_http_zapier_start_token(r, ctx)
                : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (ctx->item != NULL) {
+    if (ngx_zapier_unlikely(ctx->item != NULL)) {
 
         if (ngx_http_zapier_item_enter(r, ctx) != NGX_OK) {
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -194,7 +194,7 @@ ngx_http_zapier_start(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
     /* what is known of a run needs neither a token nor quota */
 
-    if (zlcf->wait != NULL) {
+    if (ngx_zapier_unlikely(zlcf->wait != NULL)) {
         rc = ngx_http_zapier_run_start(r, ctx);
 
         if (rc != NGX_DECLINED) {
@@ -202,7 +202,7 @@ ngx_http_zapier_start(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
         }
     }
 
-    if (zlcf->idem != NULL) {
+    if (ngx_zapier_unlikely(zlcf->idem != NULL)) {
         rc = ngx_http_zapier_idem_start(r, ctx);
 
         if (rc != NGX_OK) {
@@ -262,7 +262,9 @@ ngx_http_zapier_check_tenant(ngx_http_request_t *r,
 
     zlcf = ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
 
-    if (ngx_http_complex_value(r, zlcf->tenant, &ctx->tenant) != NGX_OK) {
+    if (ngx_http_zapier_tenant_value(r, zlcf->tenant, &ctx->tenant)
+        != NGX_OK)
+    {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -351,7 +353,9 @@ ngx_http_zapier_start_token(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
         return ngx_http_zapier_body_error(r, ctx);
     }
 
-    if (ctx->bulk != NULL && ngx_http_zapier_bulk_idle(ctx->bulk)) {
+    if (ngx_zapier_unlikely(ctx->bulk != NULL)
+        && ngx_http_zapier_bulk_idle(ctx->bulk))
+    {
         return ngx_http_zapier_bulk_answer(r, ctx);
     }
 
@@ -366,14 +370,15 @@ ngx_http_zapier_start_token(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
     op = &ctx->token;
 
-    ngx_memzero(op, sizeof(ngx_zapier_token_op_t));
-
     if (zlcf->auth == NGX_HTTP_ZAPIER_AUTH_CLIENT_ID) {
+        ngx_memzero(op, sizeof(ngx_zapier_token_op_t));
+
         return ngx_http_zapier_start_limit(r, ctx);
     }
 
     op->tenant = ctx->tenant;
     op->hash = ctx->hash;
+    ngx_str_null(&op->mint_scope);
 
     if (zlcf->auth == NGX_HTTP_ZAPIER_AUTH_APP) {
         op->tenant = zlcf->app->name;
@@ -383,9 +388,9 @@ ngx_http_zapier_start_token(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
     op->pool = r->pool;
     op->log = r->connection->log;
+    op->force = 0;
     op->handler = ngx_http_zapier_token_handler;
     op->data = ctx;
-    op->redis_time = -1;
 
     cscf = ngx_http_get_module_srv_conf(r, ngx_http_core_module);
     op->origin = cscf->ctx;
@@ -503,11 +508,11 @@ ngx_http_zapier_start_limit(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     ngx_int_t                     rc;
     ngx_http_zapier_main_conf_t  *zmcf;
 
-    if (ctx->bulk != NULL) {
+    if (ngx_zapier_unlikely(ctx->bulk != NULL)) {
         return ngx_http_zapier_bulk_start(r, ctx);
     }
 
-    if (ctx->naming != NULL) {
+    if (ngx_zapier_unlikely(ctx->naming != NULL)) {
         rc = ngx_http_zapier_action_identify(r, ctx);
 
         if (rc != NGX_OK) {
@@ -526,7 +531,7 @@ ngx_http_zapier_start_limit(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     ctx->claim.handler = ngx_http_zapier_claim_handler;
     ctx->claim.data = ctx;
 
-    if (ngx_http_zapier_queue_of(r, ctx) != NULL) {
+    if (ngx_zapier_unlikely(ngx_http_zapier_queue_of(r, ctx) != NULL)) {
         rc = ngx_http_zapier_queue_start(r, ctx);
 
         if (rc == NGX_ERROR) {

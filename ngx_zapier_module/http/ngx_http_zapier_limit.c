@@ -13,6 +13,9 @@
 #include <ngx_zapier_limit_count.h>
 
 
+static ngx_int_t ngx_http_zapier_limit_scope(ngx_http_request_t *r,
+    ngx_http_zapier_ctx_t *ctx, ngx_http_zapier_zone_t *zone,
+    ngx_zapier_limit_scope_t *scope);
 static ngx_int_t ngx_http_zapier_limit_tag_value(ngx_http_request_t *r,
     ngx_http_zapier_loc_conf_t *zlcf, ngx_str_t *tag);
 static ngx_int_t ngx_http_zapier_limit_digest(ngx_http_request_t *r,
@@ -30,11 +33,9 @@ static void ngx_http_zapier_limit_hide(ngx_http_request_t *r,
 ngx_int_t
 ngx_http_zapier_limit_chain(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 {
-    uint32_t                      hash;
-    ngx_str_t                     key;
+    ngx_int_t                     rc;
     ngx_uint_t                    i;
     ngx_http_zapier_zone_t      **zones;
-    ngx_zapier_limit_scope_t     *scope;
     ngx_zapier_limit_claim_t     *claim;
     ngx_http_zapier_loc_conf_t   *zlcf;
 
@@ -42,7 +43,7 @@ ngx_http_zapier_limit_chain(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
     claim = &ctx->claim;
     claim->nscopes = 0;
-    ngx_memzero(&claim->view, sizeof(ngx_zapier_limit_view_t));
+    ngx_zapier_limit_view_init(&claim->view);
 
     ctx->dry = zlcf->dry_run != 0
                && (ngx_uint_t) (ngx_random() % 100) < zlcf->dry_run;
@@ -59,49 +60,68 @@ ngx_http_zapier_limit_chain(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
     zones = zlcf->limits->elts;
 
+    claim->scopes = ngx_palloc(r->pool, zlcf->limits->nelts
+                                        * sizeof(ngx_zapier_limit_scope_t));
+    if (claim->scopes == NULL) {
+        return NGX_ERROR;
+    }
+
     for (i = 0; i < zlcf->limits->nelts; i++) {
 
-        hash = 0;
+        rc = ngx_http_zapier_limit_scope(r, ctx, zones[i],
+                                         &claim->scopes[claim->nscopes]);
 
-        if (zones[i]->by_tenant) {
-            key = ctx->tenant;
-            hash = ctx->hash;
-
-        } else if (ngx_http_complex_value(r, zones[i]->key, &key) != NGX_OK) {
+        if (rc == NGX_ERROR) {
             return NGX_ERROR;
         }
 
-        /* as with limit_req, an empty key is not counted */
-
-        if (key.len == 0) {
-            continue;
-        }
-
-        if (key.len > NGX_ZAPIER_LIMIT_KEY_LEN
-            && ngx_http_zapier_limit_digest(r, &key) != NGX_OK)
-        {
-            return NGX_ERROR;
-        }
-
-        scope = &claim->scopes[claim->nscopes++];
-
-        scope->zone = &zones[i]->zone;
-        scope->key = key;
-        scope->hash = hash;
-        ngx_zapier_limit_tag(scope, &claim->tag);
-        scope->charged = 0;
-        scope->held = 0;
-        scope->stamp = 0;
-
-        if (ngx_http_zapier_limit_units(r, zones[i], &scope->units)
-            != NGX_OK
-            || ngx_http_zapier_limit_share(r, zones[i], scope) != NGX_OK)
-        {
-            return NGX_ERROR;
+        if (rc == NGX_OK) {
+            claim->nscopes++;
         }
     }
 
     return NGX_OK;
+}
+
+
+/* NGX_DECLINED: the zone is not for this call. */
+
+static ngx_int_t
+ngx_http_zapier_limit_scope(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx,
+    ngx_http_zapier_zone_t *zone, ngx_zapier_limit_scope_t *scope)
+{
+    ngx_zapier_limit_scope_init(scope);
+
+    scope->zone = &zone->zone;
+    scope->hash = 0;
+
+    if (zone->by_tenant) {
+        scope->key = ctx->tenant;
+        scope->hash = ctx->hash;
+
+    } else if (ngx_http_complex_value(r, zone->key, &scope->key) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    /* as with limit_req, an empty key is not counted */
+
+    if (scope->key.len == 0) {
+        return NGX_DECLINED;
+    }
+
+    if (ngx_zapier_unlikely(scope->key.len > NGX_ZAPIER_LIMIT_KEY_LEN)
+        && ngx_http_zapier_limit_digest(r, &scope->key) != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_zapier_limit_tag(scope, &ctx->claim.tag);
+
+    if (ngx_http_zapier_limit_units(r, zone, &scope->units) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_zapier_limit_share(r, zone, scope);
 }
 
 
@@ -113,7 +133,7 @@ ngx_http_zapier_limit_tag_value(ngx_http_request_t *r,
 {
     size_t  i;
 
-    if (zlcf->limit_tag == NULL) {
+    if (ngx_zapier_likely(zlcf->limit_tag == NULL)) {
         ngx_zapier_limit_tag_default(tag);
         return NGX_OK;
     }
@@ -184,7 +204,7 @@ ngx_http_zapier_limit_units(ngx_http_request_t *r,
 
     *units = 1;
 
-    if (zone->weight == NULL) {
+    if (ngx_zapier_likely(zone->weight == NULL)) {
         return NGX_OK;
     }
 
@@ -218,7 +238,7 @@ ngx_http_zapier_limit_share(ngx_http_request_t *r,
     scope->party = 0;
     scope->weight = 1;
 
-    if (zone->share == NULL) {
+    if (ngx_zapier_likely(zone->share == NULL)) {
         return NGX_OK;
     }
 
@@ -332,9 +352,10 @@ ngx_http_zapier_limit_observe(ngx_http_request_t *r,
             break;
         }
 
-        if (ngx_zapier_ratelimit_header(&ctx->ratelimit, &h->key, &h->value,
-                                        ngx_time())
-            == NGX_ERROR)
+        if (ngx_zapier_unlikely(ngx_zapier_ratelimit_likely(&h->key))
+            && ngx_zapier_ratelimit_header(&ctx->ratelimit, &h->key,
+                                           &h->value, ngx_time())
+               == NGX_ERROR)
         {
             ngx_log_error(NGX_LOG_WARN, r->connection->log, 0,
                           "upstream sent a malformed \"%V\" header, it is "

@@ -22,7 +22,7 @@ ngx_http_zapier_recall(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 {
     ngx_int_t  rc;
 
-    if (ctx->idem != NULL) {
+    if (ngx_zapier_unlikely(ctx->idem != NULL)) {
         rc = ngx_http_zapier_idem_look(r, ctx);
 
         if (rc != NGX_OK) {
@@ -30,8 +30,8 @@ ngx_http_zapier_recall(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
         }
     }
 
-    return (ctx->naming != NULL) ? ngx_http_zapier_action_entry(r, ctx)
-                                 : NGX_OK;
+    return ngx_zapier_unlikely(ctx->naming != NULL)
+           ? ngx_http_zapier_action_entry(r, ctx) : NGX_OK;
 }
 
 

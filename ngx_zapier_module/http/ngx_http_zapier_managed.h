@@ -19,7 +19,9 @@
  * who has started them. */
 #define ngx_http_zapier_managed(zlcf, ctx)                                   \
     ((ctx)->poll == NULL                                                     \
-     && ((zlcf)->retry != 0 || (ctx)->run != NULL || (ctx)->idem != NULL))
+     && (ngx_zapier_unlikely((zlcf)->retry != 0)                             \
+         || ngx_zapier_unlikely((ctx)->run != NULL)                          \
+         || ngx_zapier_unlikely((ctx)->idem != NULL)))
 
 
 /* ngx_http_zapier_handler.c */

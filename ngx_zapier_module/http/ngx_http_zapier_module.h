@@ -12,6 +12,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
+#include <ngx_zapier_likely.h>
 #include <ngx_zapier_state.h>
 #include <ngx_zapier_envelope.h>
 #include <ngx_zapier_tenant.h>
@@ -123,6 +124,14 @@ typedef struct {
 } ngx_http_zapier_main_conf_t;
 
 
+/* zapier_tenant */
+typedef struct {
+    ngx_http_complex_value_t   value;
+    ngx_int_t                  index;      /* of the variable that is all of
+                                              it, NGX_ERROR: it is more */
+} ngx_http_zapier_tenant_t;
+
+
 typedef struct ngx_http_zapier_connect_conf_s  ngx_http_zapier_connect_conf_t;
 typedef struct ngx_http_zapier_queue_conf_s    ngx_http_zapier_queue_conf_t;
 typedef struct ngx_http_zapier_wait_conf_s     ngx_http_zapier_wait_conf_t;
@@ -141,7 +150,7 @@ typedef struct ngx_http_zapier_item_s          ngx_http_zapier_item_t;
 
 
 typedef struct {
-    ngx_http_complex_value_t  *tenant;     /* NULL: the module is off */
+    ngx_http_zapier_tenant_t  *tenant;     /* NULL: the module is off */
     ngx_uint_t                 body;
     size_t                     body_max;
     ngx_http_zapier_bulk_conf_t  *bulk;    /* of action_runs, else NULL */
@@ -411,6 +420,13 @@ ngx_int_t ngx_http_zapier_body_filter_init(ngx_conf_t *cf);
 
 /* ngx_http_zapier_request.c: headers, and edits of what is sent on */
 
+/*
+ * The tenant that the request is for, not checked, empty if it does not say.
+ * Lives as long as the request.  NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_http_zapier_tenant_value(ngx_http_request_t *r,
+    ngx_http_zapier_tenant_t *tenant, ngx_str_t *value);
+
 /* a walk through a list of headers; starts with { &list.part, 0 } */
 typedef struct {
     ngx_list_part_t           *part;
@@ -423,7 +439,7 @@ ngx_http_zapier_next_header(ngx_http_zapier_walk_t *walk)
 {
     ngx_table_elt_t  *h;
 
-    while (walk->i >= walk->part->nelts) {
+    while (ngx_zapier_unlikely(walk->i >= walk->part->nelts)) {
 
         if (walk->part->next == NULL) {
             return NULL;

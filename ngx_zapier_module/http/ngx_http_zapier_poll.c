@@ -114,6 +114,7 @@ ngx_http_zapier_poll_scarce(ngx_http_zapier_origin_t *origin)
 {
     ngx_zapier_limit_view_t      *view;
     ngx_zapier_limit_claim_t      claim;
+    ngx_zapier_limit_scope_t      scopes[NGX_ZAPIER_LIMIT_CHAIN];
     ngx_http_zapier_main_conf_t  *zmcf;
 
     if (origin->nscopes == 0 || origin->dry) {
@@ -122,7 +123,7 @@ ngx_http_zapier_poll_scarce(ngx_http_zapier_origin_t *origin)
 
     zmcf = origin->server->main_conf[ngx_http_zapier_module.ctx_index];
 
-    ngx_http_zapier_poll_claim(origin, &claim);
+    ngx_http_zapier_poll_claim(origin, &claim, scopes);
     claim.log = ngx_cycle->log;
 
     if (ngx_zapier_limit_peek(&zmcf->limits, &claim) != NGX_OK) {
@@ -338,6 +339,7 @@ ngx_http_zapier_poll_enter(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 {
     ngx_zapier_run_poll_t     *poll;
     ngx_http_zapier_origin_t  *origin;
+    ngx_zapier_limit_scope_t  *scopes;
 
     poll = ctx->poll->poll;
     origin = poll->origin;
@@ -350,9 +352,16 @@ ngx_http_zapier_poll_enter(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 
     ctx->poll->entered = 1;
 
+    scopes = ngx_palloc(r->pool, origin->nscopes
+                                 * sizeof(ngx_zapier_limit_scope_t));
+    if (scopes == NULL) {
+        return NGX_ERROR;
+    }
+
+    ngx_http_zapier_poll_claim(origin, &ctx->claim, scopes);
+
     ctx->tenant = poll->tenant;
     ctx->hash = origin->hash;
-    ngx_http_zapier_poll_claim(origin, &ctx->claim);
     ctx->dry = origin->dry;
     ctx->body_done = 1;
 

@@ -36,9 +36,12 @@ typedef struct {
 } ngx_http_zapier_origin_t;
 
 
-/* A claim as the origin's request had it, of one unit of each scope. */
+/*
+ * A claim as the origin's request had it, of one unit of each scope, for
+ * which there is memory at scopes.
+ */
 void ngx_http_zapier_poll_claim(ngx_http_zapier_origin_t *origin,
-    ngx_zapier_limit_claim_t *claim);
+    ngx_zapier_limit_claim_t *claim, ngx_zapier_limit_scope_t *scopes);
 
 
 #endif /* _NGX_HTTP_ZAPIER_POLL_H_INCLUDED_ */

@@ -185,7 +185,7 @@ ngx_http_zapier_poll_scopes(ngx_http_zapier_origin_t *origin,
 
 void
 ngx_http_zapier_poll_claim(ngx_http_zapier_origin_t *origin,
-    ngx_zapier_limit_claim_t *claim)
+    ngx_zapier_limit_claim_t *claim, ngx_zapier_limit_scope_t *scopes)
 {
     ngx_memzero(claim, sizeof(ngx_zapier_limit_claim_t));
 
@@ -196,6 +196,8 @@ ngx_http_zapier_poll_claim(ngx_http_zapier_origin_t *origin,
     claim->open_time = origin->open_time;
     claim->patient = origin->patient;
 
-    ngx_memcpy(claim->scopes, origin->scopes,
+    claim->scopes = scopes;
+
+    ngx_memcpy(scopes, origin->scopes,
                origin->nscopes * sizeof(ngx_zapier_limit_scope_t));
 }

@@ -167,9 +167,9 @@ ngx_http_zapier_queue_of(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
 {
     ngx_http_zapier_loc_conf_t  *zlcf;
 
-    zlcf = ctx->poll ? ngx_http_zapier_poll_counted(ctx)
-                     : ngx_http_get_module_loc_conf(r,
-                                                    ngx_http_zapier_module);
+    zlcf = ngx_zapier_unlikely(ctx->poll != NULL)
+           ? ngx_http_zapier_poll_counted(ctx)
+           : ngx_http_get_module_loc_conf(r, ngx_http_zapier_module);
 
     return zlcf->queue;
 }

@@ -18,6 +18,32 @@ static ngx_int_t ngx_http_zapier_strip_query(ngx_pool_t *pool,
 
 
 ngx_int_t
+ngx_http_zapier_tenant_value(ngx_http_request_t *r,
+    ngx_http_zapier_tenant_t *tenant, ngx_str_t *value)
+{
+    ngx_http_variable_value_t  *v;
+
+    if (tenant->index == NGX_ERROR) {
+        return ngx_http_complex_value(r, &tenant->value, value);
+    }
+
+    /* as it mostly is, and not copied */
+
+    v = ngx_http_get_flushed_variable(r, tenant->index);
+
+    if (v == NULL || v->not_found) {
+        ngx_str_null(value);
+        return NGX_OK;
+    }
+
+    value->len = v->len;
+    value->data = v->data;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
 ngx_http_zapier_set_body_headers(ngx_http_request_t *r, off_t length)
 {
     u_char     *p;

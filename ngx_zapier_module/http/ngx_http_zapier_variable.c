@@ -147,7 +147,7 @@ ngx_http_zapier_tenant_variable(ngx_http_request_t *r,
         return ngx_http_zapier_variable_set(v, NULL);
     }
 
-    if (ngx_http_complex_value(r, zlcf->tenant, &value) != NGX_OK) {
+    if (ngx_http_zapier_tenant_value(r, zlcf->tenant, &value) != NGX_OK) {
         return NGX_ERROR;
     }
 

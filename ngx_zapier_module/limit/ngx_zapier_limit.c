@@ -6,13 +6,14 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include <ngx_zapier_likely.h>
 #include <ngx_zapier_clock.h>
 #include <ngx_zapier_limit_count.h>
 #include <ngx_zapier_limit_entry.h>
 
 
-static void ngx_zapier_limit_charge_all(ngx_zapier_limit_chain_t *chain,
-    ngx_uint_t times);
+static void ngx_zapier_limit_charge_link(ngx_zapier_limit_link_t *link,
+    uint64_t now, ngx_uint_t times);
 static ngx_int_t ngx_zapier_limit_get(ngx_zapier_limit_chain_t *chain,
     ngx_zapier_limit_claim_t *claim, ngx_zapier_limit_state_t *states);
 static void ngx_zapier_limit_prepare(ngx_zapier_limit_chain_t *chain);
@@ -66,7 +67,9 @@ ngx_zapier_limit_suspect(ngx_zapier_limits_t *limits,
         hash = ngx_zapier_limit_hash(limits, &claim->scopes[i]);
         until = shared->until[hash % NGX_ZAPIER_LIMIT_PLACES];
 
-        if (until != 0 && until >= ngx_zapier_clock() / 1000) {
+        if (ngx_zapier_unlikely(until != 0)
+            && until >= ngx_zapier_clock() / 1000)
+        {
             return 1;
         }
     }
@@ -103,11 +106,7 @@ ngx_zapier_limit_start(ngx_zapier_limits_t *limits,
     ngx_uint_t  i;
 
     for (i = 0; i < claim->nscopes && i < NGX_ZAPIER_LIMIT_CHAIN; i++) {
-        claim->scopes[i].charged = 0;
-        claim->scopes[i].probe = 0;
-        claim->scopes[i].right = 0;
-        claim->scopes[i].held = 0;
-        claim->scopes[i].stamp = 0;
+        ngx_zapier_limit_scope_init(&claim->scopes[i]);
     }
 
     claim->ask = NULL;
@@ -249,6 +248,10 @@ ngx_zapier_limit_get(ngx_zapier_limit_chain_t *chain,
     ngx_zapier_limit_link_t    *link;
     ngx_zapier_limit_shared_t  *shared;
 
+    if (!chain->fleet) {
+        return NGX_OK;
+    }
+
     lacking = 0;
     open = 1;
 
@@ -330,14 +333,16 @@ ngx_zapier_limit_commit(ngx_zapier_limit_chain_t *chain,
     ngx_uint_t                i;
     ngx_zapier_limit_link_t  *link;
 
-    ngx_zapier_limit_charge_all(chain, 1);
-
     for (i = 0; i < chain->n; i++) {
         link = &chain->links[i];
 
+        ngx_zapier_limit_charge_link(link, chain->now, 1);
+
         link->scope->charged = chain->now;
 
-        ngx_zapier_limit_share_take(chain, link, claim->patient);
+        if (ngx_zapier_unlikely(chain->shared)) {
+            ngx_zapier_limit_share_take(chain, link, claim->patient);
+        }
 
         if (ngx_zapier_limit_fleet(link)
             && !ngx_zapier_limit_lease_lacks(link, chain->now))
@@ -345,8 +350,11 @@ ngx_zapier_limit_commit(ngx_zapier_limit_chain_t *chain,
             ngx_zapier_limit_lease_take(link);
         }
 
-        if (ngx_zapier_limit_gate_probe(link, chain->now)) {
+        if (ngx_zapier_unlikely(ngx_zapier_limit_gate_probe(link,
+                                                            chain->now)))
+        {
             link->tally = 1 + NGX_ZAPIER_LIMIT_COUNT_PROBES;
+            chain->tallies = 1;
         }
     }
 }
@@ -363,6 +371,7 @@ ngx_zapier_limit_tally(ngx_zapier_limit_chain_t *chain,
     for (i = 0; i < chain->n; i++) {
         if (chain->links[i].lacks) {
             chain->links[i].tally = 1 + counter;
+            chain->tallies = 1;
         }
     }
 }
@@ -373,6 +382,10 @@ ngx_zapier_limit_count_all(ngx_zapier_limit_chain_t *chain)
 {
     ngx_uint_t                i;
     ngx_zapier_limit_link_t  *link;
+
+    if (ngx_zapier_likely(!chain->tallies)) {
+        return;
+    }
 
     for (i = 0; i < chain->n; i++) {
         link = &chain->links[i];
@@ -481,6 +494,7 @@ ngx_zapier_limit_charge(ngx_zapier_limits_t *limits,
     ngx_zapier_limit_claim_t *claim, ngx_uint_t times)
 {
     ngx_int_t                 rc;
+    ngx_uint_t                i;
     ngx_zapier_limit_chain_t  chain;
     ngx_zapier_limit_state_t  states[NGX_ZAPIER_LIMIT_CHAIN];
 
@@ -492,7 +506,9 @@ ngx_zapier_limit_charge(ngx_zapier_limits_t *limits,
 
     rc = ngx_zapier_limit_provide_all(&chain);
 
-    ngx_zapier_limit_charge_all(&chain, times);
+    for (i = 0; i < chain.n; i++) {
+        ngx_zapier_limit_charge_link(&chain.links[i], chain.now, times);
+    }
 
     (void) ngx_zapier_limit_judge_all(&chain, 1, states);
 
@@ -553,34 +569,29 @@ ngx_zapier_limit_provide_all(ngx_zapier_limit_chain_t *chain)
 
 
 static void
-ngx_zapier_limit_charge_all(ngx_zapier_limit_chain_t *chain,
+ngx_zapier_limit_charge_link(ngx_zapier_limit_link_t *link, uint64_t now,
     ngx_uint_t times)
 {
-    uint32_t                   units;
-    ngx_uint_t                 i;
-    ngx_zapier_limit_link_t   *link;
+    uint64_t                   units;
     ngx_zapier_limit_scope_t  *scope;
 
-    for (i = 0; i < chain->n; i++) {
-        link = &chain->links[i];
-        scope = link->scope;
+    scope = link->scope;
 
-        if (link->entry == NULL) {
-            continue;
-        }
+    if (link->entry == NULL) {
+        return;
+    }
 
-        units = (scope->units > NGX_ZAPIER_LIMIT_UNSET / times)
-                ? NGX_ZAPIER_LIMIT_UNSET : (uint32_t) (scope->units * times);
+    units = (uint64_t) scope->units * times;
+    units = ngx_min(units, NGX_ZAPIER_LIMIT_UNSET);
 
-        if (scope->zone->limit != 0) {
-            ngx_zapier_window_charge(&link->entry->window, chain->now,
-                                     ngx_zapier_limit_window(scope->zone),
-                                     units);
-        }
+    if (scope->zone->limit != 0) {
+        ngx_zapier_window_charge(&link->entry->window, now,
+                                 ngx_zapier_limit_window(scope->zone),
+                                 (uint32_t) units);
+    }
 
-        if (scope->zone->mirror) {
-            ngx_zapier_limit_mirror_charge(link->entry, chain->now, units);
-        }
+    if (scope->zone->mirror) {
+        ngx_zapier_limit_mirror_charge(link->entry, now, (uint32_t) units);
     }
 }
 
@@ -607,7 +618,9 @@ ngx_zapier_limit_remember(ngx_zapier_limit_chain_t *chain,
 
         wait = ngx_max(wait, state->wait);
 
-        if (state->wait == 0 && state->remaining >= link->scope->units) {
+        if (ngx_zapier_likely(state->wait == 0
+                              && state->remaining >= link->scope->units))
+        {
             continue;
         }
 
@@ -624,7 +637,7 @@ ngx_zapier_limit_remember(ngx_zapier_limit_chain_t *chain,
 static void
 ngx_zapier_limit_unknown(ngx_zapier_limit_claim_t *claim)
 {
-    ngx_memzero(&claim->view, sizeof(ngx_zapier_limit_view_t));
+    ngx_zapier_limit_view_init(&claim->view);
 
     claim->view.retry_after = 1;
     claim->verdict = NGX_ZAPIER_LIMIT_UNKNOWN;

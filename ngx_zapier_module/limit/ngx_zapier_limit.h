@@ -90,6 +90,16 @@ typedef struct {
 } ngx_zapier_limit_scope_t;
 
 
+/* nothing is charged to it */
+#define ngx_zapier_limit_scope_init(scope)                                   \
+    (scope)->charged = 0;                                                    \
+    (scope)->held = 0;                                                       \
+    (scope)->stamp = 0;                                                      \
+    (scope)->link = NULL;                                                    \
+    (scope)->probe = 0;                                                      \
+    (scope)->right = 0
+
+
 /* what is told to callers, of the scope that binds */
 typedef struct {
     ngx_zapier_limit_zone_t   *zone;       /* NULL: nothing is known */
@@ -102,12 +112,22 @@ typedef struct {
 } ngx_zapier_limit_view_t;
 
 
+/* nothing is known yet */
+#define ngx_zapier_limit_view_init(view)                                     \
+    (view)->zone = NULL;                                                     \
+    (view)->scope = NULL;                                                    \
+    (view)->limit = 0;                                                       \
+    (view)->remaining = 0;                                                   \
+    (view)->reset = 0;                                                       \
+    (view)->retry_after = 0
+
+
 typedef struct ngx_zapier_limit_claim_s  ngx_zapier_limit_claim_t;
 
 /* A claim on a chain of scopes.  Memory belongs to the caller. */
 struct ngx_zapier_limit_claim_s {
-    ngx_uint_t                 nscopes;    /* broad to narrow */
-    ngx_zapier_limit_scope_t   scopes[NGX_ZAPIER_LIMIT_CHAIN];
+    ngx_uint_t                 nscopes;    /* NGX_ZAPIER_LIMIT_CHAIN at most */
+    ngx_zapier_limit_scope_t  *scopes;     /* broad to narrow */
     ngx_str_t                  tag;        /* of the keys in Redis */
     ngx_uint_t                 fallback;
     uint32_t                   open_calls; /* with FALL_OPEN: at most so many */

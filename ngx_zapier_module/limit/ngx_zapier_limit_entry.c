@@ -6,6 +6,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include <ngx_zapier_likely.h>
 #include <ngx_zapier_clock.h>
 #include <ngx_zapier_limit_entry.h>
 #include <ngx_zapier_state.h>
@@ -33,6 +34,9 @@ ngx_zapier_limit_chain_open(ngx_zapier_limit_chain_t *chain,
 
     chain->limits = limits;
     chain->n = 0;
+    chain->shared = 0;
+    chain->fleet = 0;
+    chain->tallies = 0;
 
     if (claim->nscopes > NGX_ZAPIER_LIMIT_CHAIN) {
         return NGX_ERROR;
@@ -44,14 +48,14 @@ ngx_zapier_limit_chain_open(ngx_zapier_limit_chain_t *chain,
             continue;
         }
 
-        if (ngx_zapier_limit_link(limits, &chain->links[chain->n],
-                                  &claim->scopes[i])
-            != NGX_OK)
-        {
+        link = &chain->links[chain->n++];
+
+        if (ngx_zapier_limit_link(limits, link, &claim->scopes[i]) != NGX_OK) {
             return NGX_ERROR;
         }
 
-        chain->n++;
+        chain->shared |= ngx_zapier_limit_shared_by(link);
+        chain->fleet |= ngx_zapier_limit_fleet(link);
     }
 
     ngx_zapier_shm_lock(limits->shm);
@@ -96,7 +100,7 @@ ngx_zapier_limit_name(ngx_zapier_limits_t *limits)
 
     shared = ngx_zapier_shm_data(&limits->table);
 
-    if (shared->node[0] != 0) {
+    if (ngx_zapier_likely(shared->node[0] != 0)) {
         return;
     }
 
@@ -151,7 +155,7 @@ ngx_zapier_limit_hash(ngx_zapier_limits_t *limits,
                                           scope->key.len);
     }
 
-    if (scope->tag == NULL) {
+    if (ngx_zapier_likely(scope->tag == NULL)) {
         return scope->hash ^ scope->zone->seed;
     }
 
@@ -258,7 +262,8 @@ ngx_zapier_limit_link(ngx_zapier_limits_t *limits,
     name = &scope->zone->name;
 
     if (name->len > 255
-        || (scope->tag != NULL && scope->tag->len > NGX_ZAPIER_LIMIT_TAG_LEN)
+        || (ngx_zapier_unlikely(scope->tag != NULL)
+            && scope->tag->len > NGX_ZAPIER_LIMIT_TAG_LEN)
         || scope->key.len > NGX_ZAPIER_LIMIT_KEY_LEN)
     {
         return NGX_ERROR;
@@ -269,7 +274,7 @@ ngx_zapier_limit_link(ngx_zapier_limits_t *limits,
     *p++ = (u_char) name->len;
     p = ngx_cpymem(p, name->data, name->len);
 
-    if (scope->tag != NULL) {
+    if (ngx_zapier_unlikely(scope->tag != NULL)) {
         *p++ = (u_char) scope->tag->len;
         p = ngx_cpymem(p, scope->tag->data, scope->tag->len);
 
@@ -303,7 +308,7 @@ ngx_zapier_limit_repeated(ngx_zapier_limit_claim_t *claim, ngx_uint_t i)
     for (k = 0; k < i; k++) {
         b = &claim->scopes[k];
 
-        if (a->zone == b->zone
+        if (ngx_zapier_unlikely(a->zone == b->zone)
             && a->key.len == b->key.len
             && ngx_memcmp(a->key.data, b->key.data, a->key.len) == 0)
         {
@@ -331,7 +336,9 @@ ngx_zapier_limit_clocks(ngx_zapier_limit_chain_t *chain)
 
     chain->now = ngx_zapier_clock();
 
-    if (chain->now - limits->wall_read >= NGX_ZAPIER_LIMIT_WALL) {
+    if (ngx_zapier_unlikely(chain->now - limits->wall_read
+                            >= NGX_ZAPIER_LIMIT_WALL))
+    {
 
         for (n = 0; n < 3; n++) {
             chain->now = ngx_zapier_clock();

@@ -139,6 +139,9 @@ typedef struct {
     uint64_t                   now;        /* ngx_zapier_clock() ms */
     uint64_t                   wall;       /* the same in epoch ms */
     ngx_uint_t                 n;
+    ngx_uint_t                 shared;     /* some scope is, in fair parts */
+    ngx_uint_t                 fleet;      /* Redis counts some scope */
+    ngx_uint_t                 tallies;    /* something is to be counted */
     ngx_zapier_limit_link_t    links[NGX_ZAPIER_LIMIT_CHAIN];
 } ngx_zapier_limit_chain_t;
 
@@ -281,6 +284,9 @@ void ngx_zapier_limit_give_back(ngx_zapier_limits_t *limits,
 
 
 /* ngx_zapier_limit_share.c: fair shares, for zones with share= */
+
+#define ngx_zapier_limit_shared_by(link)                                     \
+    ((link)->scope->zone->share && (link)->scope->party != 0)
 
 /*
  * Are others to be let go first?  1: some scope's state says so.  For who

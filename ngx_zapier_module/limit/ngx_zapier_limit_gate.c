@@ -8,6 +8,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include <ngx_zapier_likely.h>
 #include <ngx_zapier_limit_entry.h>
 
 
@@ -80,7 +81,7 @@ ngx_zapier_limit_gate_judge(ngx_zapier_limit_link_t *link, uint64_t now,
     entry = link->entry;
     opens = ngx_zapier_limit_gate_opens(entry);
 
-    if (opens > now) {
+    if (ngx_zapier_unlikely(opens > now)) {
 
         /* who comes at the time told waits for the rest then */
 
@@ -122,7 +123,7 @@ ngx_zapier_limit_gate_trying(ngx_zapier_limit_entry_t *entry, uint64_t now)
 
     opens = ngx_zapier_limit_gate_opens(entry);
 
-    return entry->shut != 0
+    return ngx_zapier_unlikely(entry->shut != 0)
            && opens <= now
            && now - opens < NGX_ZAPIER_LIMIT_PROBATION;
 }

@@ -20,20 +20,24 @@ ngx_zapier_limit_look(ngx_zapier_limits_t *limits,
 {
     uint64_t                    now;
     ngx_zapier_limit_claim_t    claim;
+    ngx_zapier_limit_scope_t    scope;
     ngx_zapier_limit_chain_t    chain;
     ngx_zapier_limit_entry_t   *entry;
     ngx_zapier_limit_state_t    state;
     ngx_zapier_limit_mirror_t  *mirror;
 
     ngx_memzero(&claim, sizeof(ngx_zapier_limit_claim_t));
+    ngx_memzero(&scope, sizeof(ngx_zapier_limit_scope_t));
     ngx_memzero(look, sizeof(ngx_zapier_limit_look_t));
 
     claim.nscopes = 1;
-    claim.scopes[0].zone = zone;
-    claim.scopes[0].key = *key;
-    claim.scopes[0].units = 1;
+    claim.scopes = &scope;
 
-    ngx_zapier_limit_tag(&claim.scopes[0], tag);
+    scope.zone = zone;
+    scope.key = *key;
+    scope.units = 1;
+
+    ngx_zapier_limit_tag(&scope, tag);
 
     if (ngx_zapier_limit_chain_open(&chain, limits, &claim) != NGX_OK) {
         return NGX_ERROR;

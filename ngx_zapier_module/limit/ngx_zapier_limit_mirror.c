@@ -7,6 +7,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include <ngx_zapier_likely.h>
 #include <ngx_zapier_limit_entry.h>
 
 
@@ -27,11 +28,11 @@ static void ngx_zapier_limit_mirror_next(ngx_zapier_limit_entry_t *entry,
 ngx_zapier_limit_mirror_t *
 ngx_zapier_limit_mirror(ngx_zapier_limit_entry_t *entry, uint64_t now)
 {
-    if (entry->mirror.reset > now) {
+    if (ngx_zapier_unlikely(entry->mirror.reset > now)) {
         return &entry->mirror;
     }
 
-    if (entry->next.reset > now) {
+    if (ngx_zapier_unlikely(entry->next.reset > now)) {
         entry->mirror = entry->next;
         entry->next.reset = 0;
         entry->heard = now;

@@ -210,6 +210,7 @@ ngx_zapier_limit_news_take(ngx_zapier_limit_news_t *news,
     ngx_zapier_limits_t       *limits;
     ngx_zapier_limit_zone_t   *zone;
     ngx_zapier_limit_claim_t   claim;
+    ngx_zapier_limit_scope_t   scope;
     ngx_zapier_limit_chain_t   chain;
 
     limits = news->limits;
@@ -226,11 +227,14 @@ ngx_zapier_limit_news_take(ngx_zapier_limit_news_t *news,
     }
 
     ngx_memzero(&claim, sizeof(ngx_zapier_limit_claim_t));
+    ngx_memzero(&scope, sizeof(ngx_zapier_limit_scope_t));
 
     claim.nscopes = 1;
-    claim.scopes[0].zone = zone;
-    claim.scopes[0].key = item->key;
-    claim.scopes[0].tag = item->tag.len ? &item->tag : NULL;
+    claim.scopes = &scope;
+
+    scope.zone = zone;
+    scope.key = item->key;
+    scope.tag = item->tag.len ? &item->tag : NULL;
 
     if (ngx_zapier_limit_chain_open(&chain, limits, &claim) != NGX_OK) {
         return;

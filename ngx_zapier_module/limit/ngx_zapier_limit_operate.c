@@ -79,15 +79,19 @@ ngx_zapier_limit_operate_here(ngx_zapier_limit_op_t *op)
 {
     ngx_int_t                 rc;
     ngx_zapier_limit_claim_t  claim;
+    ngx_zapier_limit_scope_t  scope;
     ngx_zapier_limit_chain_t  chain;
 
     ngx_memzero(&claim, sizeof(ngx_zapier_limit_claim_t));
+    ngx_memzero(&scope, sizeof(ngx_zapier_limit_scope_t));
 
     claim.nscopes = 1;
-    claim.scopes[0].zone = op->zone;
-    claim.scopes[0].key = op->key;
+    claim.scopes = &scope;
 
-    ngx_zapier_limit_tag(&claim.scopes[0], &op->tag);
+    scope.zone = op->zone;
+    scope.key = op->key;
+
+    ngx_zapier_limit_tag(&scope, &op->tag);
 
     if (ngx_zapier_limit_chain_open(&chain, op->limits, &claim) != NGX_OK) {
         return NGX_DECLINED;

@@ -11,6 +11,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include <ngx_zapier_likely.h>
 #include <ngx_zapier_limit_count.h>
 #include <ngx_zapier_limit_entry.h>
 
@@ -50,10 +51,6 @@ static void ngx_zapier_limit_share_wait(ngx_zapier_limit_entry_t *entry,
     uint64_t now, int64_t units, uint64_t time);
 
 
-#define ngx_zapier_limit_shared_by(link)                                     \
-    ((link)->scope->zone->share && (link)->scope->party != 0)
-
-
 ngx_uint_t
 ngx_zapier_limit_share_refuses(ngx_zapier_limit_chain_t *chain,
     ngx_zapier_limit_claim_t *claim, ngx_zapier_limit_state_t *states)
@@ -61,6 +58,10 @@ ngx_zapier_limit_share_refuses(ngx_zapier_limit_chain_t *chain,
     uint64_t                   kept;
     ngx_uint_t                 i, refuses;
     ngx_zapier_limit_link_t   *link;
+
+    if (ngx_zapier_likely(!chain->shared)) {
+        return 0;
+    }
 
     refuses = 0;
 
@@ -88,6 +89,7 @@ ngx_zapier_limit_share_refuses(ngx_zapier_limit_chain_t *chain,
 
             if (!claim->patient) {
                 link->tally = 1 + NGX_ZAPIER_LIMIT_COUNT_YIELDED;
+                chain->tallies = 1;
             }
         }
     }

@@ -68,7 +68,7 @@ ngx_zapier_limit_show(ngx_zapier_limit_chain_t *chain,
 
     best = NULL;
 
-    ngx_memzero(view, sizeof(ngx_zapier_limit_view_t));
+    ngx_zapier_limit_view_init(view);
 
     for (i = 0; i < chain->n; i++) {
         state = &states[i];

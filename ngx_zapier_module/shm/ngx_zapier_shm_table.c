@@ -11,6 +11,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include <ngx_zapier_likely.h>
 #include <ngx_zapier_shm.h>
 #include <ngx_zapier_clock.h>
 #include <ngx_zapier_wipe.h>
@@ -66,7 +67,7 @@ ngx_zapier_shm_lookup(ngx_zapier_shm_table_t *table, uint32_t hash,
 
     for (node = tsh->buckets[hash & tsh->mask]; node; node = node->next) {
 
-        if (node->hash == hash
+        if (ngx_zapier_likely(node->hash == hash)
             && node->key_len == len
             && ngx_memcmp(ngx_zapier_shm_key(node), key, len) == 0)
         {
@@ -202,7 +203,7 @@ ngx_zapier_shm_open(ngx_zapier_shm_table_t *table)
 
     tsh = &table->shm->sh->tables[table->index];
 
-    if (tsh->busy) {
+    if (ngx_zapier_unlikely(tsh->busy)) {
         ngx_zapier_shm_repair(table, tsh);
     }
 
@@ -242,7 +243,7 @@ static void
 ngx_zapier_shm_touch(ngx_zapier_shm_table_sh_t *tsh,
     ngx_zapier_shm_node_t *node)
 {
-    if (ngx_queue_head(&tsh->lru) == &node->lru) {
+    if (ngx_zapier_likely(ngx_queue_head(&tsh->lru) == &node->lru)) {
         return;
     }
 

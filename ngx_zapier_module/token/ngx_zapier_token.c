@@ -94,8 +94,13 @@ ngx_zapier_token_start(ngx_zapier_tokens_t *tokens, ngx_zapier_token_op_t *op)
     ngx_zapier_token_worker_t  *worker;
 
     op->flight = NULL;
-    op->redis_time = -1;
     op->started = 0;
+
+    op->source = NGX_ZAPIER_TOKEN_NONE;
+    ngx_str_null(&op->authorization);
+    op->expires = 0;
+    ngx_str_null(&op->scope);
+    op->redis_time = -1;
     op->retry_after = 0;
 
     ngx_zapier_token_value_init(&value);
@@ -231,9 +236,6 @@ ngx_zapier_token_fill(ngx_zapier_token_op_t *op,
     op->source = value->source;
     op->expires = (time_t) value->expires;
     op->retry_after = (time_t) ((value->retry + 999) / 1000);
-
-    ngx_str_null(&op->authorization);
-    ngx_str_null(&op->scope);
 
     if (op->started) {
         op->redis_time = (ngx_int_t) (ngx_zapier_clock() - op->started);

@@ -41,6 +41,7 @@ static ngx_zapier_limits_t      limits;
 
 static ngx_zapier_limit_zone_t  ip, partner, tenant, mirror;
 static ngx_zapier_limit_claim_t claim;
+static ngx_zapier_limit_scope_t scopes[NGX_ZAPIER_LIMIT_CHAIN + 1];
 
 static ngx_zapier_limit_shared_t  shared;
 
@@ -339,6 +340,8 @@ fresh(void)
     zone_init(&mirror, "mirror", 0, 0, 1);
 
     ngx_memzero(&claim, sizeof(ngx_zapier_limit_claim_t));
+    ngx_memzero(scopes, sizeof(scopes));
+    claim.scopes = scopes;
     log_.log_level = 0;
     claim.log = &log_;
 
@@ -362,6 +365,33 @@ scope(ngx_zapier_limit_claim_t *c, ngx_zapier_limit_zone_t *zone,
     s->units = 1;
     s->hash = 0;
     s->charged = 0;
+}
+
+
+/* the claim as it is now, while another one is made */
+
+static ngx_zapier_limit_claim_t
+kept(void)
+{
+    ngx_zapier_limit_claim_t  c;
+
+    static ngx_uint_t                n;
+    static ngx_zapier_limit_scope_t  of[4][NGX_ZAPIER_LIMIT_CHAIN + 1];
+
+    c = claim;
+    c.scopes = of[n++ % 4];
+    ngx_memcpy(c.scopes, scopes, sizeof(scopes));
+
+    return c;
+}
+
+
+static void
+again(ngx_zapier_limit_claim_t *c)
+{
+    claim = *c;
+    claim.scopes = scopes;
+    ngx_memcpy(scopes, c->scopes, sizeof(scopes));
 }
 
 
@@ -591,7 +621,7 @@ returns(void)
     scope(&claim, &partner, "p");
 
     ok(passes(), "first");
-    other = claim;
+    other = kept();
     clock_ms += 10;
     ok(passes(), "second");
 
@@ -605,14 +635,14 @@ returns(void)
     is_int(claim.view.remaining, 1, "what was charged");
 
     ok(passes(), "the last one");
-    other = claim;
+    other = kept();
     ok(!passes(), "refused");
     ngx_zapier_limit_return(&limits, &claim);
     ok(!passes(), "a refused claim returns nothing");
     ngx_zapier_limit_return(&limits, &other);
     ok(passes(), "the charged one does");
 
-    other = claim;
+    other = kept();
     clock_ms += 120000;
     ok(passes(), "all is forgotten");
     ngx_zapier_limit_return(&limits, &other);
@@ -656,7 +686,7 @@ view(void)
     ok(passes(), "our own call");
     is_int(claim.view.remaining, 4, "counts");
     is_int(claim.view.reset, EPOCH + 30, "the same reset");
-    other = claim;
+    other = kept();
 
     answer(200, 60, 50, EPOCH + 30, UNSET);
     is_int(claim.view.remaining, 4, "never loosened");
@@ -850,39 +880,39 @@ probe(void)
     ok(peek_passes(), "nobody is on the way");
     ok(passes(), "the probe");
     ok(claim.view.zone == NULL, "is told nothing of the gate");
-    first = claim;
+    first = kept();
     ok(!passes(), "the next one is refused");
     is_int(claim.view.retry_after, 1, "shortly");
     ok(!peek_passes(), "before its body, too");
 
-    claim = first;
+    again(&first);
     ngx_zapier_limit_return(&limits, &claim);
     ok(passes(), "a probe that was not sent makes room");
     ngx_zapier_limit_done(&limits, &claim);
     ok(passes(), "and so does one that got no answer");
-    first = claim;
+    first = kept();
 
     clock_ms += 4999;
     ok(!passes(), "it is waited for");
     clock_ms++;
     ok(passes(), "but not for ever: another probe");
-    second = claim;
-    claim = first;
+    second = kept();
+    again(&first);
     ngx_zapier_limit_done(&limits, &claim);
     ok(!passes(), "the old one does not make room any more");
-    claim = second;
+    again(&second);
     answer(429, UNSET, UNSET, UNSET, 3);
     ok(!passes(), "refused: closed again");
     is_int(claim.view.retry_after, 3, "until then");
 
     dice = 0;
     clock_ms += 3000 + 10007 % 188;
-    claim = first;
+    again(&first);
     answer(200, UNSET, UNSET, UNSET, UNSET);
     ok(passes(), "an answer to a probe of before is none to this");
-    first = claim;
+    first = kept();
     ok(!passes(), "there is one");
-    claim = first;
+    again(&first);
     answer(200, UNSET, UNSET, UNSET, UNSET);
     ok(passes(), "answered: open for all");
     ok(passes(), "for all");
@@ -890,7 +920,7 @@ probe(void)
     answer(429, UNSET, UNSET, UNSET, 2);
     clock_ms += 2000;
     ok(passes(), "a probe");
-    first = claim;
+    first = kept();
     answer(503, UNSET, UNSET, UNSET, UNSET);
     ok(passes(), "any other answer opens it");
 
@@ -1180,7 +1210,7 @@ no_memory(void)
     memory = 2;
     tenant.limit = 20;
     only(&tenant, "acme");
-    other = claim;
+    other = kept();
 
     while (passes()) {
         clock_ms++;
