@@ -100,6 +100,12 @@ sub start_nginx {
 
     $self->render($name);
 
+    # what the heap gives back of large bodies, to take it again at once,
+    # is a matter of what happens to lie at its end
+
+    local $ENV{MALLOC_TRIM_THRESHOLD_} = 128 << 20;
+    local $ENV{MALLOC_MMAP_THRESHOLD_} = 32 << 20;
+
     my $pid = Bench::Server::start($name, $port, "$dir/logs/$name.out",
                                    $self->{nginx}, "-p", "$dir/", "-c",
                                    "$dir/conf/$name.conf", "-e",
