@@ -213,3 +213,46 @@ POST /v2/action-runs
 --- error_code: 401
 --- response_body_like: "code":"tenant_missing"
 --- sandbox_count: 0
+
+
+
+=== TEST 14: a name of several parts, and a variable in braces
+--- config
+    location /parts/ {
+        zapier_tenant  ac${http_x_part}e;
+        include        $params;
+        proxy_pass     http://sandbox/v2/;
+    }
+
+    location /braces/ {
+        zapier_tenant  ${http_x_part};
+        include        $params;
+        proxy_pass     http://sandbox/v2/;
+    }
+--- request eval
+["GET /parts/actions", "GET /braces/actions", "GET /braces/actions"]
+--- more_headers eval
+["X-Part: m", "X-Part: acme", "X-Other: acme"]
+--- error_code eval
+[200, 200, 401]
+--- sandbox_headers
+Authorization: Bearer sandbox-acme
+--- sandbox_count: 2
+
+
+
+=== TEST 15: a variable that is set anew on the way is taken as it is in the end
+--- config
+    set  $who  other;
+
+    location / {
+        set            $who  acme;
+        zapier_tenant  $who;
+        include        $params;
+        proxy_pass     http://sandbox;
+    }
+--- request
+GET /v2/actions
+--- error_code: 200
+--- sandbox_headers
+Authorization: Bearer sandbox-acme
