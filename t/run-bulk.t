@@ -81,6 +81,30 @@ my $server = <<'END';
             proxy_pass   http://sandbox/v2/action-runs;
         }
 
+        location = /account {
+            zapier_body  action_runs parallel=1;
+            zapier_limit four;
+            zapier_retry 503;
+            include      $params;
+            proxy_pass   http://sandbox/v2/action-runs;
+        }
+
+        location = /retry-dead {
+            zapier_body  action_runs;
+            zapier_limit four;
+            zapier_retry 429;
+            include      $params;
+            proxy_pass   http://127.0.0.1:DEAD/v2/action-runs;
+        }
+
+        location = /wait-dead {
+            zapier_body  action_runs;
+            zapier_limit four;
+            zapier_wait  1s;
+            include      $params;
+            proxy_pass   http://127.0.0.1:DEAD/v2/action-runs;
+        }
+
         location = /named {
             zapier_body       action_runs;
             zapier_limit      off;
@@ -103,12 +127,14 @@ open my $file, '>', $map or die "$map: $!";
 print $file '{"send":{"action":"core:s"}}';
 close $file;
 
-$server =~ s/DEAD/$dead/;
+$server =~ s/DEAD/$dead/g;
 $server =~ s/MAP/$map/;
 
 my $node = node(redis => $redis, sandbox => $sandbox, workers => 2,
                 http => 'zapier_limit_zone few key=$zapier_tenant limit=3 '
                         . "window=60s;\n"
+                        . 'zapier_limit_zone four key=$zapier_tenant limit=4 '
+                        . "window=60s mirror=off;\n"
                         . 'zapier_limit_zone soon key=$zapier_tenant '
                         . 'limit=3 window=1s;',
                 server => $server);
@@ -327,6 +353,18 @@ $sandbox->clear;
 
 is status($r = post('/dead', items(1, 2))), '502 502', 'no upstream';
 is code($r), 'not_sent not_sent', 'nothing was sent';
+
+for my $managed ('/retry-dead', '/wait-dead') {
+    $r = post($managed, items(1 .. 4));
+    is status($r), '502 502 502 502', "$managed: no upstream";
+    is code($r), join(' ', ('not_sent') x 4), 'nothing was sent';
+}
+
+$sandbox->script({status => 400, method => 'POST'});
+$r = post('/account', items(1 .. 5));
+is status($r), '400 200 200 200 429',
+    'quota of what was not sent is there again, that of refused calls not';
+$sandbox->clear;
 
 $sandbox->script({method => 'POST', truncate => 10},
                  {method => 'POST', close => 'before'},

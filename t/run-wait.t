@@ -32,6 +32,13 @@ my $server = <<'END';
             proxy_pass    http://sandbox/v2/action-runs;
         }
 
+        location /brief/action-runs {
+            zapier_body  action_run;
+            zapier_wait  4s interval=50ms keep=1s;
+            include      $params;
+            proxy_pass   http://sandbox/v2/action-runs;
+        }
+
         location /slow/action-runs {
             zapier_body  action_run;
             zapier_wait  4s interval=2s max=1k;
@@ -240,8 +247,10 @@ is $http->request(POST => '/dead/action-runs', {'X-Tenant' => 'acme'},
 $sandbox->config(run => {duration => 0, results => '["' . 'x' x 4000 . '"]'});
 $r = post('/slow/action-runs', Prefer => 'wait=3');
 is $r->{status}, 202, 'too long a result is read where it is told';
+$before = time;
 $r = get("/slow/action-runs/$r->{headers}{'x-run'}");
 like $r->{body}, qr/x{4000}/, 'as a whole';
+cmp_ok time - $before, '<', 5, 'and soon';
 
 # Quota
 
@@ -267,6 +276,26 @@ for my $kb (2, 20) {
                         . 'x' x ($kb * 1000) . '"}}');
     like $r->{body}, qr/"success"/, "a body of $kb kB";
 }
+
+# What is no longer kept is asked for again, and kept again
+
+$r = post('/brief/action-runs');
+like $r->{body}, qr/"success"/, 'a result that is kept for a second';
+
+my $brief = "/brief/action-runs/$r->{headers}{'x-run'}";
+
+sleep 1.2;
+$sandbox->forget;
+
+for (1 .. 3) {
+    my $asked = time;
+
+    like $http->request(GET => $brief, {'X-Tenant' => 'acme'})->{body},
+        qr/"success"/, 'is told after that';
+    cmp_ok time - $asked, '<', 2, 'at once';
+}
+
+is polls(), 1, 'and is known again';
 
 # A client that goes away
 

@@ -39,6 +39,7 @@ void
 ngx_zapier_window_expire(ngx_zapier_window_t *w, uint64_t now,
     uint32_t window)
 {
+    uint64_t    used;
     ngx_uint_t  n;
 
     if (w->nslots == 0
@@ -56,13 +57,23 @@ ngx_zapier_window_expire(ngx_zapier_window_t *w, uint64_t now,
         {
             break;
         }
-
-        ngx_zapier_window_unuse(w, w->slots[n].count);
     }
 
-    if (n) {
-        ngx_zapier_window_remove(w, 0, n);
+    if (n == 0) {
+        return;
     }
+
+    ngx_zapier_window_remove(w, 0, n);
+
+    /* counted anew: a worker may have died between a slot and the sum */
+
+    used = 0;
+
+    for (n = 0; n < w->nslots; n++) {
+        used += w->slots[n].count;
+    }
+
+    w->used = (uint32_t) ngx_min(used, (uint32_t) -1);
 }
 
 
@@ -268,10 +279,14 @@ ngx_zapier_window_unuse(ngx_zapier_window_t *w, uint32_t units)
 static void
 ngx_zapier_window_remove(ngx_zapier_window_t *w, ngx_uint_t i, ngx_uint_t n)
 {
-    w->nslots -= (uint16_t) n;
+    /* who dies in between leaves the last slots twice, not too few */
 
     ngx_memmove(&w->slots[i], &w->slots[i + n],
-                (w->nslots - i) * sizeof(ngx_zapier_window_slot_t));
+                (w->nslots - n - i) * sizeof(ngx_zapier_window_slot_t));
+
+    ngx_memory_barrier();
+
+    w->nslots -= (uint16_t) n;
 
     if (w->nslots == 0) {
         w->used = 0;

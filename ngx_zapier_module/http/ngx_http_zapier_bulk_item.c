@@ -12,6 +12,7 @@
 #include <ngx_http_zapier_module.h>
 #include <ngx_http_zapier_alone.h>
 #include <ngx_http_zapier_bulk.h>
+#include <ngx_http_zapier_call.h>
 #include <ngx_http_zapier_retry.h>
 #include <ngx_http_zapier_run.h>
 
@@ -309,13 +310,13 @@ ngx_http_zapier_item_enter(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     ctx->hash = pctx->hash;
     ctx->dry = pctx->dry;
 
-    ctx->claim.nscopes = pctx->claim.nscopes;
     ctx->claim.scopes = ngx_palloc(r->pool, pctx->claim.nscopes
                                          * sizeof(ngx_zapier_limit_scope_t));
     if (ctx->claim.scopes == NULL) {
         return NGX_ERROR;
     }
 
+    ctx->claim.nscopes = pctx->claim.nscopes;
     ctx->claim.tag = pctx->claim.tag;
     ctx->claim.fallback = pctx->claim.fallback;
     ctx->claim.open_calls = pctx->claim.open_calls;
@@ -440,9 +441,16 @@ ngx_http_zapier_item_closed(void *data)
         /* there is no line in the log, with which this is done for others */
 
         ngx_http_zapier_limit_settle(r, item->ctx);
-        ngx_http_zapier_item_result(item, r);
 
-    } else {
+        /* else the caller has gone, and his memory may have */
+
+        if (!bulk->finished) {
+            ngx_http_zapier_item_result(item, r);
+        }
+
+        ngx_http_zapier_call_destroy(item->ctx);
+
+    } else if (!bulk->finished) {
         ngx_http_zapier_item_refuse(item, NGX_HTTP_SERVICE_UNAVAILABLE,
                                     "not_sent", "The gateway could not make "
                                     "the call, it was not sent.");

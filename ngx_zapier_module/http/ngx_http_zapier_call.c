@@ -108,13 +108,22 @@ ngx_http_zapier_call_release(ngx_http_request_t *r,
 
     ngx_http_zapier_bearer(ctx, NULL);
 
-    ngx_destroy_pool(ctx->call_pool);
+    ngx_http_zapier_call_destroy(ctx);
 
-    ctx->call_pool = NULL;
     ctx->call_variables = NULL;
     ctx->call = NULL;
     ctx->text = NULL;
     ctx->envelope = NULL;
+}
+
+
+void
+ngx_http_zapier_call_destroy(ngx_http_zapier_ctx_t *ctx)
+{
+    if (ctx->call_pool != NULL) {
+        ngx_destroy_pool(ctx->call_pool);
+        ctx->call_pool = NULL;
+    }
 }
 
 

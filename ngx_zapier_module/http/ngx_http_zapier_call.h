@@ -40,5 +40,8 @@ ngx_http_request_t *ngx_http_zapier_call_create(ngx_http_request_t *r,
 void ngx_http_zapier_call_release(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx);
 
+/* The request is over: gives the memory of its calls back, if it has any. */
+void ngx_http_zapier_call_destroy(ngx_http_zapier_ctx_t *ctx);
+
 
 #endif /* _NGX_HTTP_ZAPIER_CALL_H_INCLUDED_ */

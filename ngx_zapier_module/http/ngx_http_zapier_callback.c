@@ -162,6 +162,10 @@ ngx_http_zapier_callback_handler(ngx_http_request_t *r)
         }
     }
 
+    /* a redirect has taken it away */
+
+    ngx_http_set_ctx(r, ctx, ngx_http_zapier_module);
+
     cln = ngx_pool_cleanup_add(r->pool, sizeof(ngx_http_zapier_callback_t));
     if (cln == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

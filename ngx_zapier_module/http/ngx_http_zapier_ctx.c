@@ -10,6 +10,7 @@
 #include <ngx_http_zapier_module.h>
 #include <ngx_http_zapier_action.h>
 #include <ngx_http_zapier_bulk.h>
+#include <ngx_http_zapier_call.h>
 #include <ngx_http_zapier_idem.h>
 #include <ngx_http_zapier_run.h>
 #include <ngx_http_zapier_secret.h>
@@ -87,6 +88,10 @@ ngx_http_zapier_redirected(ngx_http_request_t *r, ngx_http_zapier_ctx_t *ctx)
     ngx_http_zapier_loc_conf_t  *zlcf;
 
     ngx_http_zapier_limit_settle(r, ctx);
+
+    /* another proxy_pass will take the place of this one */
+
+    ngx_http_zapier_bearer(ctx, NULL);
 
     /* it looks at what was sent */
 
@@ -231,7 +236,9 @@ ngx_http_zapier_cleanup(void *data)
         }
     }
 
-    if (ctx->call_pool != NULL) {
-        ngx_destroy_pool(ctx->call_pool);
+    /* an item's end looks at its call, and comes after this */
+
+    if (ctx->item == NULL) {
+        ngx_http_zapier_call_destroy(ctx);
     }
 }

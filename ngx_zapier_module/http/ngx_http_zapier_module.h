@@ -422,7 +422,7 @@ ngx_int_t ngx_http_zapier_body_filter_init(ngx_conf_t *cf);
 
 /*
  * The tenant that the request is for, not checked, empty if it does not say.
- * Lives as long as the request.  NGX_OK or NGX_ERROR.
+ * It is the variable's own, to be copied.  NGX_OK or NGX_ERROR.
  */
 ngx_int_t ngx_http_zapier_tenant_value(ngx_http_request_t *r,
     ngx_http_zapier_tenant_t *tenant, ngx_str_t *value);

@@ -39,7 +39,7 @@ ngx_zapier_limits_init(ngx_conf_t *cf, ngx_zapier_limits_t *limits)
 
     limits->chain = NULL;
     limits->wall_read = 0;
-    limits->asks.next = NULL;
+    ngx_queue_init(&limits->asks);
     limits->crowd = 0;
     limits->debts = 0;
     limits->queues = NULL;
@@ -404,8 +404,31 @@ ngx_zapier_limit_cancel(ngx_zapier_limits_t *limits,
 {
     ngx_zapier_limit_ask_cancel(claim);
     ngx_zapier_limit_right_cancel(claim);
+    ngx_zapier_limit_give_held(limits, claim);
     ngx_zapier_limit_return(limits, claim);
     ngx_zapier_limit_done(limits, claim);
+}
+
+
+void
+ngx_zapier_limit_give_held(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_claim_t *claim)
+{
+    ngx_uint_t  i, mask;
+
+    mask = 0;
+
+    for (i = 0; i < claim->nscopes; i++) {
+
+        if (claim->scopes[i].held != 0) {
+            claim->scopes[i].held = 0;
+            mask |= (ngx_uint_t) 1 << i;
+        }
+    }
+
+    if (mask) {
+        ngx_zapier_limit_give_back(limits, claim, mask);
+    }
 }
 
 

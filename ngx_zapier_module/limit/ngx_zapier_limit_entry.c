@@ -212,7 +212,7 @@ ngx_zapier_limit_evict(ngx_zapier_shm_table_t *table,
 
     now = ngx_zapier_clock();
 
-    if (entry->closed > now
+    if (ngx_zapier_limit_gate_restrains(entry, now)
         || (entry->lease_units != 0 && entry->lease_end > now)
         || entry->probe > now
         || entry->mirror.reset > now

@@ -210,6 +210,11 @@ ngx_uint_t ngx_zapier_limit_judge_all(ngx_zapier_limit_chain_t *chain,
  */
 uint64_t ngx_zapier_limit_remember(ngx_zapier_limit_chain_t *chain,
     ngx_zapier_limit_state_t *states);
+
+/* Units that Redis has granted to a claim that has not used them go back. */
+void ngx_zapier_limit_give_held(ngx_zapier_limits_t *limits,
+    ngx_zapier_limit_claim_t *claim);
+
 /* Tries a claim that ngx_zapier_limit_start() has begun; returns as that. */
 ngx_int_t ngx_zapier_limit_try(ngx_zapier_limits_t *limits,
     ngx_zapier_limit_claim_t *claim);
@@ -376,6 +381,10 @@ ngx_uint_t ngx_zapier_limit_mirror_observe(ngx_zapier_limit_entry_t *entry,
 /* Keeps the gate closed as long as told; returns 1 if it was open. */
 ngx_uint_t ngx_zapier_limit_gate_close(ngx_zapier_limit_entry_t *entry,
     uint64_t now, uint32_t cooldown, ngx_zapier_limit_told_t *told);
+
+/* Is it closed, or on probation? */
+ngx_uint_t ngx_zapier_limit_gate_restrains(ngx_zapier_limit_entry_t *entry,
+    uint64_t now);
 
 /* Adds what the gate says to a scope's state. */
 void ngx_zapier_limit_gate_judge(ngx_zapier_limit_link_t *link, uint64_t now,

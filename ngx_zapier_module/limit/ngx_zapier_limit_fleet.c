@@ -49,10 +49,6 @@ ngx_zapier_limit_ask(ngx_zapier_limit_chain_t *chain,
 
     limits = chain->limits;
 
-    if (limits->asks.next == NULL) {
-        ngx_queue_init(&limits->asks);
-    }
-
     ask = ngx_zapier_limit_ask_find(chain);
 
     if (ask != NULL) {
@@ -294,26 +290,13 @@ void
 ngx_zapier_limit_ask_finish(ngx_zapier_limits_t *limits,
     ngx_zapier_limit_claim_t *claim)
 {
-    ngx_uint_t  i, mask;
-
     if (ngx_zapier_limit_try(limits, claim) == NGX_AGAIN) {
         return;
     }
 
     /* granted by Redis, but refused by a scope that is counted here */
 
-    mask = 0;
-
-    for (i = 0; i < claim->nscopes; i++) {
-        if (claim->scopes[i].held != 0) {
-            claim->scopes[i].held = 0;
-            mask |= (ngx_uint_t) 1 << i;
-        }
-    }
-
-    if (mask) {
-        ngx_zapier_limit_give_back(limits, claim, mask);
-    }
+    ngx_zapier_limit_give_held(limits, claim);
 
     claim->handler(claim);
 }

@@ -71,6 +71,15 @@ ngx_zapier_limit_gate_close(ngx_zapier_limit_entry_t *entry, uint64_t now,
 }
 
 
+ngx_uint_t
+ngx_zapier_limit_gate_restrains(ngx_zapier_limit_entry_t *entry,
+    uint64_t now)
+{
+    return ngx_zapier_limit_gate_opens(entry) > now
+           || ngx_zapier_limit_gate_trying(entry, now);
+}
+
+
 void
 ngx_zapier_limit_gate_judge(ngx_zapier_limit_link_t *link, uint64_t now,
     ngx_zapier_limit_state_t *state)

@@ -321,7 +321,13 @@ ngx_zapier_run_late(ngx_event_t *ev)
     flight = wait->flight;
 
     ngx_zapier_run_leave(wait);
+
+    /* others may leave because of what this one does */
+
+    flight->ending = 1;
     ngx_zapier_run_give(flight, wait, NGX_ZAPIER_RUN_PENDING, NULL);
+    flight->ending = 0;
+
     ngx_zapier_run_release(flight);
 }
 

@@ -360,8 +360,10 @@ ngx_zapier_run_polled(ngx_zapier_run_poll_t *poll)
 
         if (poll->too_long) {
 
-            /* only the upstream itself can answer with it */
+            /* only the upstream itself can answer with it, and anybody ask */
 
+            ngx_zapier_run_pending(flight->runs, &flight->key, flight->owner,
+                                   0, NULL);
             ngx_zapier_run_tell(flight, NGX_ZAPIER_RUN_FINISHED, NULL, 1);
             return;
         }

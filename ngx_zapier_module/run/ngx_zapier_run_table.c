@@ -268,10 +268,26 @@ static ngx_zapier_run_entry_t *
 ngx_zapier_run_entry(ngx_zapier_runs_t *runs, ngx_zapier_run_key_t *key,
     ngx_uint_t create)
 {
-    ngx_zapier_shm_node_t  *node;
+    ngx_zapier_shm_node_t   *node;
+    ngx_zapier_run_entry_t  *entry;
 
     node = ngx_zapier_shm_lookup(&runs->table, key->hash, key->data,
                                  key->len);
+
+    entry = (ngx_zapier_run_entry_t *) node;
+
+    if (entry != NULL
+        && entry->finished
+        && entry->expires <= ngx_zapier_clock())
+    {
+        /* what came of it may be found again */
+
+        entry->finished = 0;
+
+        ngx_memory_barrier();
+
+        ngx_zapier_run_drop(&runs->table, entry);
+    }
 
     if (node == NULL && create) {
         node = ngx_zapier_shm_insert(&runs->table, key->hash, key->data,

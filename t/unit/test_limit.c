@@ -42,6 +42,7 @@ static ngx_zapier_limits_t      limits;
 static ngx_zapier_limit_zone_t  ip, partner, tenant, mirror;
 static ngx_zapier_limit_claim_t claim;
 static ngx_zapier_limit_scope_t scopes[NGX_ZAPIER_LIMIT_CHAIN + 1];
+static ngx_uint_t  given_back;
 
 static ngx_zapier_limit_shared_t  shared;
 
@@ -72,7 +73,8 @@ ngx_zapier_limit_give_back(ngx_zapier_limits_t *l,
 {
     (void) l;
     (void) c;
-    (void) mask;
+
+    given_back = mask;
 }
 
 
@@ -1170,6 +1172,21 @@ both(void)
 
 
 static void
+cancelled(void)
+{
+    fresh();
+    scope(&claim, &ip, "192.0.2.1");
+    scope(&claim, &partner, "p");
+    claim.scopes[1].held = 3;
+
+    ngx_zapier_limit_cancel(&limits, &claim);
+
+    is_int(given_back, 2, "what Redis has granted in vain goes back");
+    is_int(claim.scopes[1].held, 0, "once");
+}
+
+
+static void
 no_memory(void)
 {
     ngx_zapier_limit_claim_t  other;
@@ -1205,6 +1222,10 @@ no_memory(void)
     only(&tenant, "d");
     ok(!passes(), "a closed gate does not");
     is_int(claim.verdict, NGX_ZAPIER_LIMIT_UNKNOWN, "so unknown");
+    clock_ms += 11000;
+    ok(!passes(), "nor one that is to let a probe in first");
+    clock_ms += 59999;
+    ok(passes(), "until nobody comes because of it");
 
     fresh();
     memory = 2;
@@ -1305,6 +1326,7 @@ main(void)
     telling();
     lines();
     both();
+    cancelled();
     no_memory();
     monotonic();
 

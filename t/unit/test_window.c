@@ -232,6 +232,34 @@ examples(void)
 }
 
 
+/* what a worker leaves that dies in the middle */
+
+static void
+broken_off(void)
+{
+    ngx_zapier_window_t  w;
+
+    window_init(&w);
+
+    (void) claim(&w, 5000, 1000, 60, 30);
+    (void) claim(&w, 5400, 1000, 60, 30);
+
+    /* it has taken old units from the sum, but not their slot away */
+
+    w.used = 30;
+    is_int(claim(&w, 6000, 1000, 60, 31), 400, "none is forgotten twice");
+    is_int(w.used, 30, "those of the slots are counted");
+
+    /* it has counted units, but written no slot */
+
+    w.used = 60;
+    is_int(claim(&w, 6400, 1000, 60, 60), 0, "none is counted for ever");
+    is_int(w.used, 60, "all are free");
+
+    window_free(&w);
+}
+
+
 static void
 clock_edges(void)
 {
@@ -441,6 +469,7 @@ main(void)
     uint32_t  n;
 
     examples();
+    broken_off();
     clock_edges();
     stretched();
 
