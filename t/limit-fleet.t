@@ -4,6 +4,7 @@ use strict;
 use warnings;
 
 use lib 't/lib';
+use IO::Socket::INET;
 use JSON::PP;
 use List::Util qw(max);
 use Test::More;
@@ -14,6 +15,15 @@ my $redis   = redis();
 my $sandbox = sandbox();
 my $dead    = free_port();
 my $quick   = free_port();
+
+# An upstream that takes no connection, and refuses none
+
+my $deaf = IO::Socket::INET->new(Listen => 1, LocalAddr => '127.0.0.1')
+    or die $!;
+my $full = $deaf->sockport;
+my @full = map { IO::Socket::INET->new(PeerAddr => '127.0.0.1',
+                                       PeerPort => $full, Blocking => 0) }
+           1 .. 4;
 
 my %conf = (
     redis => $redis, sandbox => $sandbox, workers => 2,
@@ -31,6 +41,7 @@ my %conf = (
                              store=redis weight=$arg_w;
 END
     server => <<"END",
+        add_header    X-Pid \$pid always;
         zapier_tenant \$http_x_tenant;
         include       \$params;
 
@@ -51,6 +62,11 @@ END
             zapier_limit_tag \$arg_tag;
             zapier_limit     few;
             proxy_pass       http://sandbox/;
+        }
+        location /full/  {
+            zapier_limit          many;
+            proxy_connect_timeout 1s;
+            proxy_pass            http://127.0.0.1:$full;
         }
         location /gone/  {
             zapier_limit few;
@@ -253,6 +269,30 @@ sleep max(0, $died + 10.5 - time);
 is_deeply [nodes('dying?key=d')], [], 'the units of a dead node come back';
 is client($nodes[0])->request(GET => '/dying/?k=d', {'X-Tenant' => 'acme'})
    ->{headers}{'x-ratelimit-limit'}, 100000, '... to others';
+
+# A worker gives back what another one has got, and has asked for nothing yet
+
+my $young = node(%conf);
+my %worker;
+
+while (keys %worker < 2) {
+    my $c = client($young);
+
+    $worker{$c->request(GET => '/admin/limits')->{headers}{'x-pid'}} //= $c;
+}
+
+my ($old, $new) = values %worker;
+my $until = time + 0.7;
+
+while (time < $until) {
+    $old->request(GET => '/many/?k=y', {'X-Tenant' => 'acme'});
+}
+
+$r = $new->request(GET => '/full/?k=y', {'X-Tenant' => 'acme'});
+is $r->{status}, 504, 'a call that was not sent, longer than its lease';
+sleep 0.5;
+is_deeply [sort $young->workers], [sort keys %worker], 'is given back';
+is $young->complaints, 0, 'by who lives on';
 
 is $nodes[1]->complaints, 0, 'nothing to complain about';
 
