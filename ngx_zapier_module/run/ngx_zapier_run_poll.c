@@ -230,6 +230,12 @@ ngx_zapier_run_asked_handler(ngx_zapier_run_ask_t *ask)
 
         wait = ngx_zapier_run_turn(flight, ask->wait);
 
+        /* who wants to know at once has come meanwhile */
+
+        if (!ngx_queue_empty(&flight->askers)) {
+            wait = ngx_min(wait, NGX_ZAPIER_RUN_LOOK);
+        }
+
         ngx_zapier_run_pending(flight->runs, &flight->key, flight->owner,
                                wait, NULL);
         ngx_zapier_run_rest(flight, wait);
