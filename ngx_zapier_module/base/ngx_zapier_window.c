@@ -30,7 +30,6 @@
 
 
 static void ngx_zapier_window_join(ngx_zapier_window_t *w, uint32_t step);
-static void ngx_zapier_window_unuse(ngx_zapier_window_t *w, uint32_t units);
 static void ngx_zapier_window_remove(ngx_zapier_window_t *w, ngx_uint_t i,
     ngx_uint_t n);
 
@@ -197,7 +196,7 @@ ngx_zapier_window_return(ngx_zapier_window_t *w, uint64_t at,
             slot->count -= units;
         }
 
-        ngx_zapier_window_unuse(w, units);
+        w->used -= ngx_min(units, w->used);
 
         return;
     }
@@ -266,13 +265,6 @@ ngx_zapier_window_join(ngx_zapier_window_t *w, uint32_t step)
     }
 
     w->nslots = (uint16_t) (to - w->slots + 1);
-}
-
-
-static void
-ngx_zapier_window_unuse(ngx_zapier_window_t *w, uint32_t units)
-{
-    w->used -= ngx_min(units, w->used);
 }
 
 

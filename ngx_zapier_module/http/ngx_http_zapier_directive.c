@@ -105,7 +105,7 @@ ngx_http_zapier_tenant(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return NGX_CONF_ERROR;
     }
 
-    zlcf->tenant->value = *cv;
+    zlcf->tenant->value = cv;
     zlcf->tenant->index = ngx_http_zapier_variable_index(cf, &value[1]);
 
     if (ngx_http_zapier_names_itself(cf, cv, &name)) {

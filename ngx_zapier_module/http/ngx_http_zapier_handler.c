@@ -257,7 +257,6 @@ static ngx_int_t
 ngx_http_zapier_check_tenant(ngx_http_request_t *r,
     ngx_http_zapier_ctx_t *ctx)
 {
-    u_char                       *p;
     ngx_http_zapier_loc_conf_t   *zlcf;
     ngx_http_zapier_main_conf_t  *zmcf;
 
@@ -284,18 +283,6 @@ ngx_http_zapier_check_tenant(ngx_http_request_t *r,
                                       "A tenant name is 1 to 128 characters "
                                       "of A-Z a-z 0-9 . _ @ : and -.");
     }
-
-    /*
-     * ours, since it is needed to the very end of the request: a variable of
-     * another module may be freed before
-     */
-
-    p = ngx_pstrdup(r->pool, &ctx->tenant);
-    if (p == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    ctx->tenant.data = p;
 
     /* it is looked up once for the token, and for most limits */
 

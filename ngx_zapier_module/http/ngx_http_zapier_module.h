@@ -126,7 +126,7 @@ typedef struct {
 
 /* zapier_tenant */
 typedef struct {
-    ngx_http_complex_value_t   value;
+    ngx_http_complex_value_t  *value;
     ngx_int_t                  index;      /* of the variable that is all of
                                               it, NGX_ERROR: it is more */
 } ngx_http_zapier_tenant_t;
@@ -422,7 +422,7 @@ ngx_int_t ngx_http_zapier_body_filter_init(ngx_conf_t *cf);
 
 /*
  * The tenant that the request is for, not checked, empty if it does not say.
- * It is the variable's own, to be copied.  NGX_OK or NGX_ERROR.
+ * Lives as long as the request.  NGX_OK or NGX_ERROR.
  */
 ngx_int_t ngx_http_zapier_tenant_value(ngx_http_request_t *r,
     ngx_http_zapier_tenant_t *tenant, ngx_str_t *value);

@@ -24,14 +24,12 @@ ngx_http_zapier_tenant_value(ngx_http_request_t *r,
     ngx_http_variable_value_t  *v;
 
     if (tenant->index == NGX_ERROR) {
-        return ngx_http_complex_value(r, &tenant->value, value);
+        return ngx_http_complex_value(r, tenant->value, value);
     }
-
-    /* as it mostly is, and not copied */
 
     v = ngx_http_get_flushed_variable(r, tenant->index);
 
-    if (v == NULL || v->not_found) {
+    if (v == NULL || v->not_found || v->len == 0) {
         ngx_str_null(value);
         return NGX_OK;
     }
@@ -39,7 +37,11 @@ ngx_http_zapier_tenant_value(ngx_http_request_t *r,
     value->len = v->len;
     value->data = v->data;
 
-    return NGX_OK;
+    /* what another module has made of it may be freed before the request */
+
+    value->data = ngx_pstrdup(r->pool, value);
+
+    return (value->data == NULL) ? NGX_ERROR : NGX_OK;
 }
 
 
